@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import { didYouMean, errorMessage } from '../core/index.ts';
+import { compatCommand } from './compat.ts';
+import { UsageError } from './flags.ts';
+import { GOODPUT_DEFAULTS, serveCommand, TRITON_DEFAULTS } from './serve.ts';
+import { packageVersion } from './version.ts';
+
+const USAGE = `Usage: goodput COMMAND [flags]
+
+Commands:
+  serve         Serve model repositories over KServe v2 HTTP and gRPC
+  tritonserver  The same with tritonserver's own defaults
+  compat DIR    Write tritonserver, perf_analyzer, ... scripts that call goodput
+  version       Print the version
+
+'goodput serve --help' lists its flags.
+`;
+
+/** Names that scripts may call through \`goodput compat\` and that this version does not have. */
+const ABSENT_TOOLS = ['perf_analyzer', 'model-analyzer', 'genai-perf'];
+
+const COMMANDS: Readonly<Record<string, (argv: readonly string[]) => number | Promise<number>>> = {
+  serve: (argv) => serveCommand(argv, GOODPUT_DEFAULTS),
+  tritonserver: (argv) => serveCommand(argv, TRITON_DEFAULTS),
+  compat: compatCommand,
+  version: () => print(`goodput ${packageVersion()}\n`),
+  '--version': () => print(`goodput ${packageVersion()}\n`),
+  help: () => print(USAGE),
+  '--help': () => print(USAGE),
+};
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  const command = COMMANDS[name];
+  if (command) return command(rest);
+  if (ABSENT_TOOLS.includes(name)) throw new UsageError(`${name} is not part of goodput ${packageVersion()} yet`);
+  throw new UsageError(`unknown command '${name}'${didYouMean(name, Object.keys(COMMANDS))}`);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`goodput: ${errorMessage(error)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

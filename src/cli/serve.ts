@@ -1,0 +1,172 @@
+import { createLogger, errorMessage, LOG_FORMATS, type Logger, systemClock } from '../core/index.ts';
+import { discoverDevices } from '../repository/index.ts';
+import { createIdentityBackend } from '../server/backends/identity/index.ts';
+import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
+import { type EngineOptions, MODEL_CONTROL_MODES } from '../server/engine/index.ts';
+import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
+import { REFUSED_FLAGS, SERVE_FLAGS } from './serve-flags.ts';
+import { type EndpointAddress, type RunningServer, startServer } from './start-server.ts';
+import { packageVersion } from './version.ts';
+
+/** Defaults that differ between `goodput serve` and the same server under the name `tritonserver`. */
+export interface ServeDefaults {
+  readonly host: string;
+  readonly exitOnError: boolean;
+  readonly strictReadiness: boolean;
+  readonly strictDevices: boolean;
+}
+
+export const GOODPUT_DEFAULTS: ServeDefaults = {
+  host: '127.0.0.1',
+  exitOnError: false,
+  strictReadiness: false,
+  strictDevices: false,
+};
+
+export const TRITON_DEFAULTS: ServeDefaults = {
+  host: '0.0.0.0',
+  exitOnError: true,
+  strictReadiness: true,
+  strictDevices: true,
+};
+
+/** `goodput serve`: runs until SIGTERM or SIGINT. Returns the exit status. */
+export async function serveCommand(argv: readonly string[], defaults: ServeDefaults): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`Usage: goodput serve --model-repository=DIR [flags]\n\n${formatFlags(SERVE_FLAGS)}\n`);
+    return 0;
+  }
+  const flags = parseFlags(argv, SERVE_FLAGS, REFUSED_FLAGS);
+  const logger = loggerOf(flags);
+  const options = await engineOptions(flags, defaults, logger);
+  const stopped = untilSignal();
+  let server: RunningServer;
+  try {
+    server = await startServer({
+      engine: options,
+      backends: [
+        createIdentityBackend(),
+        createOnnxruntimeBackend({
+          ...DEFAULT_POOL_LIMITS,
+          dedicated: flags.number('onnxruntime-threads', DEFAULT_POOL_LIMITS.dedicated),
+        }),
+      ],
+      serverName: flags.string('id', 'triton'),
+      http: endpoint(flags, 'http', 8000, defaults),
+      grpc: endpoint(flags, 'grpc', 8001, defaults),
+      metrics: endpoint(flags, 'metrics', 8002, defaults),
+      maxInputBytes: flags.number('http-max-input-size', 64 * 1024 * 1024),
+      maxMessageBytes: flags.number('grpc-max-message-size', 2 ** 31 - 1),
+    });
+  } catch (error) {
+    logger.error(`error: creating server: ${errorMessage(error)}`);
+    return 1;
+  }
+  const exitTimeout = flags.number('exit-timeout-secs', 30);
+  report(server, logger);
+  if (flags.boolean('exit-on-error', defaults.exitOnError) && server.engine.failures().length > 0) {
+    logger.error('error: creating server: Internal - failed to load all models');
+    await server.stop(exitTimeout);
+    return 1;
+  }
+  hintAtNetwork(flags, defaults, logger);
+  const signal = await stopped;
+  logger.info(`Signal (${signal}) received: waiting up to ${exitTimeout} s for requests in progress`);
+  await server.stop(exitTimeout);
+  return 0;
+}
+
+function untilSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+function loggerOf(flags: FlagValues): Logger {
+  const format = LOG_FORMATS.find((known) => known === flags.string('log-format', 'default')) ?? 'default';
+  return createLogger({
+    logVerboseLevel: flags.number('log-verbose', 0),
+    logInfo: flags.boolean('log-info', true),
+    logWarning: flags.boolean('log-warning', true),
+    logError: flags.boolean('log-error', true),
+    logFormat: format,
+    logFile: flags.string('log-file', ''),
+  });
+}
+
+async function engineOptions(flags: FlagValues, defaults: ServeDefaults, logger: Logger): Promise<EngineOptions> {
+  const repositories = flags.all('model-repository');
+  if (repositories.length === 0) throw new UsageError('--model-repository is needed: the folder that holds the models');
+  const controlMode = MODEL_CONTROL_MODES.find((mode) => mode === flags.string('model-control-mode', 'none')) ?? 'none';
+  const loadModels = flags.all('load-model');
+  if (loadModels.length > 0 && controlMode !== 'explicit') {
+    throw new UsageError('--load-model needs --model-control-mode=explicit');
+  }
+  if (loadModels.includes('*') && loadModels.length > 1) {
+    throw new UsageError("Wildcard model name '*' must be the ONLY startup model if specified at all.");
+  }
+  const backendSettings = parseBackendConfig(flags.all('backend-config'));
+  return {
+    repositories,
+    controlMode,
+    loadModels,
+    pollSeconds: flags.number('repository-poll-secs', 15),
+    autoComplete: !flags.boolean('disable-auto-complete-config', false) && !flags.boolean('strict-model-config', false),
+    configName: flags.optional('model-config-name'),
+    strictDevices: flags.boolean('strict-devices', defaults.strictDevices),
+    strictReadiness: flags.boolean('strict-readiness', defaults.strictReadiness),
+    devices: await discoverDevices(),
+    loadThreads: flags.number('model-load-thread-count', 4),
+    maxInflightBytes: flags.number('max-inflight-bytes', 2 ** 31),
+    startThreshold: Number(process.env['TRITONSERVER_DELAY_SCHEDULER'] ?? 0),
+    clock: systemClock,
+    logger,
+    backendConfig: (backend) => new Map([...(backendSettings.get('') ?? []), ...(backendSettings.get(backend) ?? [])]),
+  };
+}
+
+/** `BACKEND,KEY=VALUE` entries by backend; `,KEY=VALUE` and `KEY=VALUE` are for all of them. */
+function parseBackendConfig(entries: readonly string[]): ReadonlyMap<string, ReadonlyMap<string, string>> {
+  const settings = new Map<string, Map<string, string>>();
+  for (const entry of entries) {
+    const match = /^(?:([^,=]*),)?([^=,]+)=(.*)$/.exec(entry);
+    if (!match) throw new UsageError(`--backend-config must be BACKEND,KEY=VALUE, got '${entry}'`);
+    const backend = match[1] ?? '';
+    const known = settings.get(backend) ?? new Map<string, string>();
+    known.set(match[2] ?? '', match[3] ?? '');
+    settings.set(backend, known);
+  }
+  return settings;
+}
+
+function endpoint(
+  flags: FlagValues,
+  kind: 'http' | 'grpc' | 'metrics',
+  port: number,
+  defaults: ServeDefaults,
+): EndpointAddress | undefined {
+  if (!flags.boolean(`allow-${kind}`, true)) return undefined;
+  return {
+    host: flags.string(`${kind}-address`, flags.string('host', defaults.host)),
+    port: flags.number(`${kind}-port`, port),
+  };
+}
+
+/** The table of models that Triton prints when it has started. */
+function report(server: RunningServer, logger: Logger): void {
+  const rows = server.engine.allModels().map((model) => [model.name, String(model.version), 'READY']);
+  for (const { name, reason } of server.engine.failures()) rows.push([name, '-', `UNAVAILABLE: ${reason}`]);
+  const width = (column: number): number => Math.max(...rows.map((row) => row[column]?.length ?? 0), 7);
+  for (const row of rows) {
+    logger.info(`${(row[0] ?? '').padEnd(width(0))}  ${(row[1] ?? '').padEnd(width(1))}  ${row[2] ?? ''}`);
+  }
+  const uptime = process.uptime().toFixed(2);
+  logger.info(`goodput ${packageVersion()} is serving ${server.engine.allModels().length} model version(s), ${uptime} s after its start`);
+}
+
+function hintAtNetwork(flags: FlagValues, defaults: ServeDefaults, logger: Logger): void {
+  const host = flags.string('host', defaults.host);
+  if (host === '127.0.0.1' && !flags.has('http-address')) {
+    logger.info('Only this machine can connect; --host=0.0.0.0 opens the endpoints to the network');
+  }
+}

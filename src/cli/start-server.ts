@@ -1,0 +1,106 @@
+import { errorMessage, type Logger } from '../core/index.ts';
+import type { Backend } from '../server/backends/contract.ts';
+import { Engine, type EngineOptions } from '../server/engine/index.ts';
+import { createGrpcService, listenGrpc } from '../server/frontends/grpc/index.ts';
+import { createHttpHandler, errorReply, type HttpHandler, listenHttp } from '../server/frontends/http/index.ts';
+import { EXTENSIONS, type ServerIdentity } from '../server/frontends/identity.ts';
+import { createMetricsRenderer } from '../server/frontends/metrics/index.ts';
+import { EXPOSITION_CONTENT_TYPE } from '../telemetry/index.ts';
+import { packageVersion } from './version.ts';
+
+/** Where one endpoint listens; `undefined` for an endpoint that is off. */
+export interface EndpointAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServerOptions {
+  readonly engine: EngineOptions;
+  readonly backends: readonly Backend[];
+  readonly serverName: string;
+  readonly http: EndpointAddress | undefined;
+  readonly grpc: EndpointAddress | undefined;
+  readonly metrics: EndpointAddress | undefined;
+  readonly maxInputBytes: number;
+  readonly maxMessageBytes: number;
+}
+
+/** A server with its endpoints open and its models loaded. */
+export interface RunningServer {
+  readonly engine: Engine;
+  /** Ports that are listened on, by endpoint. */
+  readonly ports: { readonly http?: number; readonly grpc?: number; readonly metrics?: number };
+  /** Drains and closes everything. */
+  stop(timeoutSeconds: number): Promise<void>;
+}
+
+interface Closable {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the endpoints, then loads the models: health can be asked while models load.
+ * @param opened called when the endpoints listen
+ */
+export async function startServer(options: ServerOptions, opened?: () => void): Promise<RunningServer> {
+  const engine = new Engine(options.engine, options.backends);
+  const { logger } = options.engine;
+  const identity: ServerIdentity = { name: options.serverName, version: packageVersion(), extensions: EXTENSIONS };
+  const listeners: Closable[] = [];
+  const open = async <T extends Closable>(
+    kind: string,
+    address: EndpointAddress | undefined,
+    listen: (address: EndpointAddress) => Promise<T>,
+  ): Promise<number | undefined> => {
+    if (!address) return undefined;
+    const listener = await listen(address).catch((error: unknown) => {
+      throw new Error(`cannot listen for ${kind} on ${address.host}:${address.port}: ${errorMessage(error)}`);
+    });
+    listeners.push(listener);
+    logger.info(`Started ${kind} at ${address.host}:${listener.port}`);
+    return listener.port;
+  };
+  try {
+    const http = await open('HTTPService', options.http, ({ host, port }) =>
+      listenHttp(createHttpHandler({ engine, identity, host }), { host, port, maxInputBytes: options.maxInputBytes, logger }),
+    );
+    const grpc = await open('GRPCInferenceService', options.grpc, ({ host, port }) =>
+      listenGrpc(createGrpcService(engine, identity), { host, port, maxMessageBytes: options.maxMessageBytes, logger }),
+    );
+    const metrics = await open('Metrics Service', options.metrics, ({ host, port }) =>
+      listenHttp(metricsHandler(engine), { host, port, maxInputBytes: 0, logger }),
+    );
+    opened?.();
+    await engine.start();
+    return {
+      engine,
+      ports: {
+        ...(http === undefined ? {} : { http }),
+        ...(grpc === undefined ? {} : { grpc }),
+        ...(metrics === undefined ? {} : { metrics }),
+      },
+      stop: (timeoutSeconds) => stop(engine, listeners, timeoutSeconds, logger),
+    };
+  } catch (error) {
+    await stop(engine, listeners, 0, logger);
+    throw error;
+  }
+}
+
+async function stop(engine: Engine, listeners: readonly Closable[], timeoutSeconds: number, logger: Logger): Promise<void> {
+  await engine.stop(timeoutSeconds).catch((error: unknown) => logger.error(`stopping: ${errorMessage(error)}`));
+  await Promise.all(listeners.map((listener) => listener.close()));
+}
+
+/** `GET /metrics`. */
+function metricsHandler(engine: Engine): HttpHandler {
+  const render = createMetricsRenderer(engine);
+  return (request, reply) => {
+    const path = request.target.split('?')[0];
+    if (path !== '/metrics') reply(errorReply(404, 'Not Found'));
+    else if (request.method !== 'GET') reply(errorReply(405, 'Method Not Allowed'));
+    else reply({ status: 200, contentType: EXPOSITION_CONTENT_TYPE, body: [Buffer.from(render())] });
+    return undefined;
+  };
+}

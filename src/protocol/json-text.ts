@@ -1,0 +1,60 @@
+import { errorMessage, internalError } from '../core/index.ts';
+
+/** How deep JSON in a request may nest. */
+export const MAX_JSON_DEPTH = 100;
+
+const BIG_INTEGER = /[:[,\s]-?\d{16,}/;
+const NON_FINITE = /\b(?:NaN|Inf(?:inity)?)\b/;
+
+/**
+ * `JSON.parse` for request bodies: integers beyond 2^53 come out as `bigint`, and the `NaN`, `Inf` and `Infinity`
+ * that Triton's parser takes as numbers are taken here too.
+ * @throws INTERNAL, as Triton answers, when the text is not JSON.
+ */
+export function parseJsonText(text: string): unknown {
+  try {
+    return BIG_INTEGER.test(text) ? JSON.parse(text, exactIntegers as Reviver) : JSON.parse(text);
+  } catch (error) {
+    if (!NON_FINITE.test(text)) throw malformed(error);
+  }
+  try {
+    return JSON.parse(quoteNonFinite(text), restoreNonFinite);
+  } catch (error) {
+    throw malformed(error);
+  }
+}
+
+type Reviver = (key: string, value: unknown) => unknown;
+
+/** Engines that pass the source text to the reviver keep big integers exact; older ones give the nearest number. */
+function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+  const source = context?.source;
+  return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value;
+}
+
+const MARK = 'goodput:non-finite:';
+
+/** Turns bare NaN and Infinity, outside of strings, into marked strings. */
+function quoteNonFinite(text: string): string {
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Inf(?:inity)?)\b/g, (token) =>
+    token.startsWith('"') ? token : `"${MARK}${token}"`,
+  );
+}
+
+function restoreNonFinite(_key: string, value: unknown): unknown {
+  if (typeof value !== 'string' || !value.startsWith(MARK)) return value;
+  const token = value.slice(MARK.length);
+  if (token.endsWith('NaN')) return Number.NaN;
+  return token.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+}
+
+function malformed(error: unknown): Error {
+  return internalError(`failed to parse the request JSON buffer: ${errorMessage(error)}`);
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

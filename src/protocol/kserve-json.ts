@@ -1,0 +1,290 @@
+import { internalError, invalidArgument, type ServerError } from '../core/index.ts';
+import { type DataType, elementCount, isDataType, packJsonData, tensorToJson } from '../tensor/index.ts';
+import type {
+  InferenceRequest,
+  InferenceResponse,
+  InputTensor,
+  ParameterValue,
+  Parameters,
+  RequestedOutput,
+  SharedMemoryReference,
+} from './inference.ts';
+import { NO_PARAMETERS } from './inference.ts';
+import { isJsonObject, type JsonObject, parseJsonText } from './json-text.ts';
+import { type ParameterTypeError, splitParameters } from './parameters.ts';
+
+/** Which outputs a JSON request wants as binary data when it names none. */
+export interface HttpInferRequest {
+  readonly request: InferenceRequest;
+  readonly binaryByDefault: boolean;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * Parses the body of `POST /v2/models/M/infer`: a JSON object, followed by the binary tensors it announces.
+ * Tensors sent as binary data are views on `body`.
+ *
+ * @param headerLength bytes of JSON (`Inference-Header-Content-Length`); the whole body when undefined
+ * @throws INTERNAL or INVALID_ARG in Triton's words
+ */
+export function parseInferRequest(
+  modelName: string,
+  modelVersion: string,
+  body: Uint8Array,
+  headerLength: number | undefined,
+): HttpInferRequest {
+  const jsonLength = headerLength ?? body.length;
+  const json = parseJsonText(bufferOf(body).toString('utf8', 0, jsonLength));
+  if (!isJsonObject(json) || json['inputs'] === undefined) throw missingMember('inputs', 'inputs');
+  const id = json['id'] === undefined ? '' : stringMember(json['id'], 'id');
+  const reserved = splitParameters(parseParameters(json['parameters']), jsonTypeError);
+  const binary = new BinarySection(modelName, body, jsonLength);
+  const inputs = arrayMember(json['inputs'], 'inputs').map((input) => parseInput(input, binary));
+  binary.finish();
+  return {
+    request: {
+      modelName,
+      modelVersion,
+      id,
+      inputs,
+      outputs: parseOutputs(json['outputs']),
+      parameters: reserved.rest,
+      ...(reserved.sequence ? { sequence: reserved.sequence } : {}),
+      priority: reserved.priority,
+      timeoutMicros: reserved.timeoutMicros,
+    },
+    binaryByDefault: reserved.binaryDataOutput,
+  };
+}
+
+/** The bytes after the JSON header, handed out in the order of the inputs. */
+class BinarySection {
+  private offset: number;
+  private readonly modelName: string;
+  private readonly body: Uint8Array;
+
+  constructor(modelName: string, body: Uint8Array, offset: number) {
+    this.modelName = modelName;
+    this.body = body;
+    this.offset = offset;
+  }
+
+  take(inputName: string, byteSize: number): Uint8Array {
+    const end = this.offset + byteSize;
+    if (end > this.body.length) {
+      throw invalidArgument(
+        `unexpected size for input '${inputName}', expecting ${end - this.body.length} additional bytes for model '${this.modelName}'`,
+      );
+    }
+    const view = this.body.subarray(this.offset, end);
+    this.offset = end;
+    return view;
+  }
+
+  finish(): void {
+    if (this.offset !== this.body.length) {
+      throw invalidArgument(`unexpected additional input data for model '${this.modelName}'`);
+    }
+  }
+}
+
+function parseInput(json: unknown, binary: BinarySection): InputTensor {
+  if (!isJsonObject(json)) throw internalError("Unable to parse 'inputs': attempt to access JSON non-object as object");
+  const parameters = json['parameters'] === undefined ? undefined : objectMember(json['parameters'], 'parameters');
+  const binarySize = parameters?.['binary_data_size'];
+  const sharedMemory = parameters === undefined ? undefined : parseSharedMemory(parameters);
+  const sources = [json['data'], binarySize, sharedMemory].filter((source) => source !== undefined).length;
+  if (sources !== 1) {
+    throw invalidArgument(
+      "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'. " +
+        (sources === 0 ? 'But no field is set' : 'But more than one field is set'),
+    );
+  }
+  const name = stringMember(requiredMember(json, 'name'), 'name');
+  const datatypeText = stringMember(requiredMember(json, 'datatype'), 'datatype');
+  if (!isDataType(datatypeText)) throw invalidArgument(`invalid datatype for input ${name}`);
+  const shape = arrayMember(requiredMember(json, 'shape'), 'shape').map((dim) => unsignedMember(dim, 'shape'));
+  const data =
+    binarySize !== undefined
+      ? binary.take(name, unsignedMember(binarySize, 'binary_data_size'))
+      : sharedMemory !== undefined
+        ? EMPTY
+        : packData(json['data'], name, datatypeText, shape);
+  return { name, datatype: datatypeText, shape, data, ...(sharedMemory ? { sharedMemory } : {}) };
+}
+
+function packData(data: unknown, name: string, datatype: DataType, shape: readonly number[]): Uint8Array {
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw invalidArgument(
+      `receiving ${datatype} data via JSON is not supported. Please use the binary data format for input ${name}`,
+    );
+  }
+  return packJsonData(data, datatype, countOf(name, shape));
+}
+
+function countOf(name: string, shape: readonly number[]): number {
+  const count = elementCount(shape);
+  if (count === undefined) {
+    throw invalidArgument(`input '${name}' has shape [${shape.join(',')}] whose element count is out of range`);
+  }
+  return count;
+}
+
+function parseOutputs(json: unknown): readonly RequestedOutput[] {
+  if (json === undefined) return [];
+  const outputs = new Map<string, RequestedOutput>();
+  for (const entry of arrayMember(json, 'outputs')) {
+    const object = objectMember(entry, 'outputs');
+    const name = stringMember(requiredMember(object, 'name'), 'name');
+    const parameters = object['parameters'] === undefined ? {} : objectMember(object['parameters'], 'parameters');
+    const classes = parameters['classification'];
+    const sharedMemory = parseSharedMemory(parameters);
+    outputs.set(name, {
+      name,
+      classification: classes === undefined ? 0 : unsignedMember(classes, 'classification'),
+      binary: parameters['binary_data'] === undefined ? false : booleanMember(parameters['binary_data'], 'binary_data'),
+      ...(sharedMemory ? { sharedMemory } : {}),
+    });
+  }
+  return [...outputs.values()];
+}
+
+function parseSharedMemory(parameters: JsonObject): SharedMemoryReference | undefined {
+  const region = parameters['shared_memory_region'];
+  if (region === undefined) return undefined;
+  return {
+    region: stringMember(region, 'shared_memory_region'),
+    offset: optionalUnsigned(parameters, 'shared_memory_offset'),
+    byteSize: unsignedMember(requiredMember(parameters, 'shared_memory_byte_size'), 'shared_memory_byte_size'),
+  };
+}
+
+/** Parameters of a request or tensor, typed. */
+export function parseParameters(json: unknown): Parameters {
+  if (json === undefined) return NO_PARAMETERS;
+  if (!isJsonObject(json)) throw internalError('failed to get request params.: attempt to get members for non-object');
+  for (const [name, value] of Object.entries(json)) {
+    if (!isParameterValue(value)) {
+      throw invalidArgument(`parameter '${name}' has invalid type. It should be either 'int', 'bool', or 'string'.`);
+    }
+  }
+  return json as Record<string, ParameterValue>;
+}
+
+function isParameterValue(value: unknown): value is ParameterValue {
+  return ['string', 'boolean', 'number', 'bigint'].includes(typeof value);
+}
+
+const jsonTypeError: ParameterTypeError = (name, expected) =>
+  internalError(`Unable to parse '${name}': attempt to access JSON non-${expected} as ${expected}`);
+
+function missingMember(path: string, name: string): ServerError {
+  return internalError(`Unable to parse '${path}': attempt to access non-existing object member '${name}'`);
+}
+
+function requiredMember(json: JsonObject, name: string): unknown {
+  if (json[name] === undefined) throw missingMember(name, name);
+  return json[name];
+}
+
+function wrongType(name: string, expected: string): ServerError {
+  return internalError(`Unable to parse '${name}': attempt to access JSON non-${expected} as ${expected}`);
+}
+
+function stringMember(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw wrongType(name, 'string');
+  return value;
+}
+
+function booleanMember(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw wrongType(name, 'boolean');
+  return value;
+}
+
+function unsignedMember(value: unknown, name: string): number {
+  const number = typeof value === 'bigint' ? Number(value) : value;
+  if (!Number.isInteger(number) || (number as number) < 0) throw wrongType(name, 'unsigned-integer');
+  return number as number;
+}
+
+function optionalUnsigned(json: JsonObject, name: string): number {
+  return json[name] === undefined ? 0 : unsignedMember(json[name], name);
+}
+
+function arrayMember(value: unknown, name: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw wrongType(name, 'array');
+  return value;
+}
+
+function objectMember(value: unknown, name: string): JsonObject {
+  if (!isJsonObject(value)) throw wrongType(name, 'object');
+  return value;
+}
+
+/** A response on the HTTP wire: JSON text, then the binary tensors in order. */
+export interface HttpInferResponse {
+  readonly json: string;
+  /** Empty when every output travels as JSON. */
+  readonly binary: readonly Uint8Array[];
+  readonly binaryBytes: number;
+}
+
+/** Outputs that were written to shared memory instead, by name. */
+export type SharedMemoryOutputs = ReadonlyMap<string, SharedMemoryReference>;
+
+/**
+ * Encodes one response.
+ * @param isBinary whether an output travels as binary data
+ * @throws INTERNAL when an FP16 or BF16 output was asked for as JSON
+ */
+export function encodeInferResponse(
+  response: InferenceResponse,
+  isBinary: (outputName: string) => boolean,
+  sharedMemory?: SharedMemoryOutputs,
+): HttpInferResponse {
+  const binary: Uint8Array[] = [];
+  let binaryBytes = 0;
+  let json = response.id === '' ? '{' : `{"id":${JSON.stringify(response.id)},`;
+  json += `"model_name":${JSON.stringify(response.modelName)},"model_version":"${response.modelVersion}"`;
+  const parameters = encodeParameters(response.parameters);
+  if (parameters !== '{}') json += `,"parameters":${parameters}`;
+  json += ',"outputs":[';
+  let separator = '';
+  for (const output of response.outputs) {
+    json += `${separator}{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`;
+    separator = ',';
+    const region = sharedMemory?.get(output.name);
+    if (region) {
+      json += `,"parameters":{"shared_memory_region":${JSON.stringify(region.region)},"shared_memory_offset":${region.offset},"shared_memory_byte_size":${output.data.length}}}`;
+    } else if (isBinary(output.name)) {
+      json += `,"parameters":{"binary_data_size":${output.data.length}}}`;
+      binary.push(output.data);
+      binaryBytes += output.data.length;
+    } else {
+      json += `,"data":${outputJson(output.name, output.datatype, output.data)}}`;
+    }
+  }
+  return { json: `${json}]}`, binary, binaryBytes };
+}
+
+function outputJson(name: string, datatype: DataType, data: Uint8Array): string {
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw invalidArgument(
+      `sending ${datatype} data via JSON is not supported. Please use the binary data format for output ${name}`,
+    );
+  }
+  return tensorToJson(data, datatype);
+}
+
+export function encodeParameters(parameters: Parameters): string {
+  const members = Object.entries(parameters).map(
+    ([name, value]) => `${JSON.stringify(name)}:${typeof value === 'bigint' ? String(value) : JSON.stringify(value)}`,
+  );
+  return `{${members.join(',')}}`;
+}
+
+/** A Buffer over the same memory. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,134 @@
+import { create } from '@bufbuild/protobuf';
+import { invalidArgument } from '../../../core/index.ts';
+import {
+  configDataType,
+  configDataTypeName,
+  type ModelConfig,
+  ModelDynamicBatchingSchema,
+  type ModelInput,
+  ModelInputSchema,
+  type ModelOutput,
+  ModelOutputSchema,
+  wireDataType,
+} from '../../../protocol/index.ts';
+import { formatShape, type Shape } from '../../../tensor/index.ts';
+import type { OnnxModelInfo, OnnxTensorInfo } from './messages.ts';
+
+/** `max_batch_size` of a completed model that can batch (`--backend-config=default-max-batch-size=N`). */
+export const DEFAULT_MAX_BATCH_SIZE = 4;
+
+/**
+ * Fills in, in place, what a configuration does not say and the model file does: inputs, outputs, `max_batch_size`
+ * and dynamic batching. A model batches when the first dimension of every tensor is variable.
+ */
+export function completeConfig(config: ModelConfig, info: OnnxModelInfo, defaultMaxBatchSize: number): void {
+  const tensors = [...info.inputs, ...info.outputs];
+  const batches = tensors.length > 0 && tensors.every((tensor) => tensor.shape[0] === -1);
+  const untouched = config.input.length === 0 && config.output.length === 0;
+  if (config.maxBatchSize === 0 && untouched && batches && defaultMaxBatchSize > 0) {
+    config.maxBatchSize = defaultMaxBatchSize;
+  }
+  if (config.maxBatchSize > 1 && untouched && config.schedulingChoice.case === undefined) {
+    config.schedulingChoice = { case: 'dynamicBatching', value: create(ModelDynamicBatchingSchema) };
+  }
+  const dimsOf = (tensor: OnnxTensorInfo): bigint[] => {
+    const dims = config.maxBatchSize > 0 ? tensor.shape.slice(1) : tensor.shape;
+    return dims.length === 0 ? [1n] : dims.map(BigInt);
+  };
+  if (config.input.length === 0) {
+    for (const tensor of info.inputs) config.input.push(create(ModelInputSchema, completed(tensor, dimsOf(tensor), config)));
+  }
+  if (config.output.length === 0) {
+    for (const tensor of info.outputs) {
+      config.output.push(create(ModelOutputSchema, completed(tensor, dimsOf(tensor), config)));
+    }
+  }
+}
+
+/** A tensor without dimensions of its own is configured as `[1]` with a reshape to nothing. */
+function completed(
+  tensor: OnnxTensorInfo,
+  dims: bigint[],
+  config: ModelConfig,
+): { name: string; dataType: ModelInput['dataType']; dims: bigint[]; reshape?: { shape: bigint[] } } {
+  if (tensor.datatype === undefined) throw unsupportedType(tensor, config.name);
+  const rank = tensor.shape.length - (config.maxBatchSize > 0 ? 1 : 0);
+  return {
+    name: tensor.name,
+    dataType: configDataType(tensor.datatype),
+    dims,
+    ...(rank === 0 && config.maxBatchSize > 0 ? { reshape: { shape: [] } } : {}),
+  };
+}
+
+function unsupportedType(tensor: OnnxTensorInfo, model: string): Error {
+  return invalidArgument(
+    `model '${model}', tensor '${tensor.name}' has ONNX type ${tensor.onnxType}, which onnxruntime-node cannot serve`,
+  );
+}
+
+/**
+ * Compares a configuration with the model file.
+ * @throws INVALID_ARG, in the words of Triton's onnxruntime backend
+ */
+export function checkConfig(config: ModelConfig, info: OnnxModelInfo): void {
+  const required = config.input.filter((input) => !input.optional).length;
+  if (required > info.inputs.length || config.input.length < info.inputs.length) {
+    throw invalidArgument(
+      `unable to load model '${config.name}', configuration expects ${config.input.length} inputs, model provides ${info.inputs.length}`,
+    );
+  }
+  for (const input of config.input) checkTensor(config, input, 'input', info.inputs);
+  for (const output of config.output) checkTensor(config, output, 'output', info.outputs);
+}
+
+function checkTensor(
+  config: ModelConfig,
+  tensor: ModelInput | ModelOutput,
+  kind: 'input' | 'output',
+  provided: readonly OnnxTensorInfo[],
+): void {
+  const found = provided.find((candidate) => candidate.name === tensor.name);
+  if (!found) {
+    const names = provided.map((candidate) => candidate.name).join(', ');
+    throw invalidArgument(
+      `unexpected inference ${kind} '${tensor.name}' for model '${config.name}', allowed ${kind}s are: ${names}`,
+    );
+  }
+  if (found.datatype === undefined) throw unsupportedType(found, config.name);
+  if (found.datatype !== wireDataType(tensor.dataType)) {
+    throw invalidArgument(
+      `unexpected datatype ${configDataTypeName(tensor.dataType)} for inference ${kind} '${tensor.name}', expecting ${configDataTypeName(configDataType(found.datatype))} for ${config.name}`,
+    );
+  }
+  const dims = (tensor.reshape ? tensor.reshape.shape : tensor.dims).map(Number);
+  const full = config.maxBatchSize > 0 ? [-1, ...dims] : dims;
+  if (!compatible(full, found.shape) && !isScalar(dims, found.shape)) throw shapeError(config, tensor.name, full, found.shape);
+}
+
+/** A model without dimensions may be configured as `[1]`: scalars have no other form in a configuration. */
+function isScalar(dims: Shape, model: Shape): boolean {
+  return model.length === 0 && dims.every((dim) => dim === 1);
+}
+
+function compatible(configured: Shape, model: Shape): boolean {
+  return (
+    configured.length === model.length &&
+    configured.every((dim, index) => dim === -1 || model[index] === -1 || dim === model[index])
+  );
+}
+
+function shapeError(config: ModelConfig, tensor: string, full: Shape, model: Shape): Error {
+  if (full.length === model.length) {
+    return invalidArgument(
+      `model '${config.name}', tensor '${tensor}': the model expects ${model.length} dimensions (shape ${formatShape(model)}) but the model configuration specifies ${full.length} dimensions (shape ${formatShape(full)})`,
+    );
+  }
+  const explanation =
+    config.maxBatchSize > 0
+      ? `(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete shape ${formatShape(full)})`
+      : `(shape ${formatShape(full)})`;
+  return invalidArgument(
+    `model '${config.name}', tensor '${tensor}': the model expects ${model.length} dimensions (shape ${formatShape(model)}) but the model configuration specifies ${full.length} dimensions ${explanation}`,
+  );
+}

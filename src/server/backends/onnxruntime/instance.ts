@@ -1,0 +1,186 @@
+import { type ServerError, systemClock } from '../../../core/index.ts';
+import type { Tensor } from '../../../tensor/index.ts';
+import type { BackendInstance, ExecutionReport, ExecutionUnit, Hold } from '../contract.ts';
+import { createLayout, gatherInputs, layoutKey, type LayoutPlan } from './batch-layout.ts';
+import type { RunResult, SessionOptions, SlotLayout } from './messages.ts';
+import type { SessionThread } from './session-thread.ts';
+import { splitOutputs } from './split-outputs.ts';
+import type { Resident } from './thread-pool.ts';
+
+/** Slots kept per instance: this many, and no more than this many bytes of them. */
+const MAX_SLOTS = 64;
+const MAX_SLOT_BYTES = 64 * 1024 * 1024;
+
+/** A laid-out buffer that the worker knows. */
+interface Slot {
+  readonly key: string | number;
+  readonly layout: SlotLayout;
+  readonly bytes: Uint8Array;
+  readonly id: number;
+  /** Output views are in use beyond the response callback: the buffer must not be written to. */
+  holds: number;
+}
+
+export interface InstancePlan extends LayoutPlan {
+  readonly name: string;
+  readonly path: string;
+  readonly options: SessionOptions;
+  /** All inputs have fixed dimensions and are not BYTES: the number of rows alone determines a layout. */
+  readonly fixedShapes: boolean;
+}
+
+const FAILED: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
+
+/** One ONNX Runtime session on a worker thread. */
+export class OnnxInstance implements BackendInstance, Resident {
+  private readonly plan: InstancePlan;
+  private readonly leave: (instance: OnnxInstance) => Promise<void>;
+  private thread: SessionThread;
+  private session: number;
+  private readonly slots = new Map<string | number, Slot>();
+  private slotBytes = 0;
+  private busyNs = 0;
+  private executing = false;
+  private onIdle: (() => void) | undefined;
+
+  constructor(
+    plan: InstancePlan,
+    thread: SessionThread,
+    session: number,
+    leave: (instance: OnnxInstance) => Promise<void>,
+  ) {
+    this.plan = plan;
+    this.thread = thread;
+    this.session = session;
+    this.leave = leave;
+  }
+
+  get name(): string {
+    return this.plan.name;
+  }
+
+  execute(units: readonly ExecutionUnit[], done: (report: ExecutionReport) => void): void {
+    const start = systemClock.now();
+    this.executing = true;
+    let rows = 0;
+    for (const unit of units) rows += unit.batchSize;
+    const key = layoutKey(units, rows, this.plan.fixedShapes);
+    const slot = key === undefined ? undefined : this.slotFor(key, units, rows);
+    const layout = slot?.layout ?? createLayout(units, rows, this.plan);
+    const bytes = slot?.bytes ?? new Uint8Array(layout.buffer);
+    gatherInputs(units, layout, bytes);
+    const gatherNs = systemClock.now() - start;
+
+    const finish = (outcome: RunResult | ServerError): void => {
+      const report =
+        outcome instanceof Error
+          ? failAll(units, outcome)
+          : this.answer(units, rows, layout, bytes, slot, outcome, gatherNs);
+      this.busyNs += systemClock.now() - start;
+      this.executing = false;
+      this.onIdle?.();
+      done(report);
+    };
+    if (slot) this.thread.run(slot.id, finish);
+    else this.thread.runOnce(this.session, layout, finish);
+  }
+
+  private answer(
+    units: readonly ExecutionUnit[],
+    rows: number,
+    layout: SlotLayout,
+    bytes: Uint8Array,
+    slot: Slot | undefined,
+    result: RunResult,
+    gatherNs: number,
+  ): ExecutionReport {
+    const start = systemClock.now();
+    try {
+      const outputs: Tensor[] = layout.outputs.map((output) => ({
+        name: output.name,
+        datatype: output.datatype,
+        shape: output.shape,
+        data: bytes.subarray(output.offset, output.offset + output.byteLength),
+      }));
+      outputs.push(...result.outputs);
+      const hold = slot && layout.outputs.length > 0 ? holdOf(slot) : undefined;
+      splitOutputs(units, rows, this.plan.batching, outputs).forEach((tensors, index) => {
+        const unit = units[index];
+        if (!unit) return;
+        unit.respond(wanted(tensors, unit.outputs), true, hold);
+      });
+    } catch (error) {
+      return failAll(units, error as ServerError);
+    }
+    return {
+      computeInputNs: gatherNs + result.inputNs,
+      computeInferNs: result.inferNs,
+      computeOutputNs: result.outputNs + systemClock.now() - start,
+    };
+  }
+
+  takeBusyNs(): number {
+    const busy = this.busyNs;
+    this.busyNs = 0;
+    return busy;
+  }
+
+  async moveTo(thread: SessionThread): Promise<void> {
+    const { session } = await thread.load(this.plan.path, this.plan.options);
+    if (this.executing) await new Promise<void>((resolve) => (this.onIdle = resolve));
+    this.onIdle = undefined;
+    const old = { thread: this.thread, session: this.session };
+    this.thread = thread;
+    this.session = session;
+    this.slots.clear();
+    this.slotBytes = 0;
+    await old.thread.unload(old.session);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.thread.unload(this.session);
+    await this.leave(this);
+  }
+
+  private slotFor(key: string | number, units: readonly ExecutionUnit[], rows: number): Slot {
+    const known = this.slots.get(key);
+    if (known && known.holds === 0) return known;
+    if (known) this.drop(known);
+    const layout = createLayout(units, rows, this.plan);
+    const id = this.thread.define(this.session, layout);
+    const slot: Slot = { key, layout, bytes: new Uint8Array(layout.buffer), id, holds: 0 };
+    this.slots.set(key, slot);
+    this.slotBytes += slot.bytes.length;
+    for (const oldest of this.slots.values()) {
+      if (this.slots.size <= MAX_SLOTS && this.slotBytes <= MAX_SLOT_BYTES) break;
+      if (oldest !== slot) this.drop(oldest);
+    }
+    return slot;
+  }
+
+  private drop(slot: Slot): void {
+    this.slots.delete(slot.key);
+    this.slotBytes -= slot.bytes.length;
+    this.thread.forget(slot.id);
+  }
+}
+
+function holdOf(slot: Slot): Hold {
+  return () => {
+    slot.holds++;
+    let held = true;
+    return () => {
+      if (held) slot.holds--;
+      held = false;
+    };
+  };
+}
+
+function wanted(tensors: readonly Tensor[], names: ReadonlySet<string> | undefined): readonly Tensor[] {
+  return names ? tensors.filter((tensor) => names.has(tensor.name)) : tensors;
+}
+
+function failAll(units: readonly ExecutionUnit[], error: ServerError): ExecutionReport {
+  for (const unit of units) unit.fail(error);
+  return FAILED;
+}

@@ -1,0 +1,100 @@
+import { Histogram } from '../../telemetry/index.ts';
+import type { Execution } from '../schedulers/index.ts';
+
+/** A count and the nanoseconds that go with it (Triton's `StatisticDuration`). */
+export class DurationStatistic {
+  count = 0;
+  ns = 0;
+
+  add(count: number, ns: number): void {
+    this.count += count;
+    this.ns += ns;
+  }
+}
+
+export const FAILURE_REASONS = ['REJECTED', 'CANCELED', 'BACKEND', 'OTHER'] as const;
+export type FailureReason = (typeof FAILURE_REASONS)[number];
+
+/** Executions of one batch size. */
+export interface BatchStatistic {
+  readonly computeInput: DurationStatistic;
+  readonly computeInfer: DurationStatistic;
+  readonly computeOutput: DurationStatistic;
+}
+
+/** The stages whose latency is kept as a histogram, in microseconds; `compute` is all three compute stages. */
+export const STAGES = ['request', 'queue', 'compute_input', 'compute_infer', 'compute_output', 'compute'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Everything counted for one version of a model (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md). */
+export class ModelStatistics {
+  lastInferenceMillis = 0;
+  inferenceCount = 0;
+  executionCount = 0;
+  readonly success = new DurationStatistic();
+  readonly fail = new DurationStatistic();
+  readonly queue = new DurationStatistic();
+  readonly computeInput = new DurationStatistic();
+  readonly computeInfer = new DurationStatistic();
+  readonly computeOutput = new DurationStatistic();
+  readonly batches = new Map<number, BatchStatistic>();
+  readonly failures: Record<FailureReason, number> = { REJECTED: 0, CANCELED: 0, BACKEND: 0, OTHER: 0 };
+  readonly stages: Record<Stage, Histogram> = {
+    request: new Histogram(),
+    queue: new Histogram(),
+    compute_input: new Histogram(),
+    compute_infer: new Histogram(),
+    compute_output: new Histogram(),
+    compute: new Histogram(),
+  };
+
+  /** A request was answered. */
+  succeeded(totalNs: number, atMillis: number): void {
+    this.success.add(1, totalNs);
+    this.stages.request.observe(totalNs / 1000);
+    this.lastInferenceMillis = atMillis;
+  }
+
+  failed(totalNs: number, reason: FailureReason): void {
+    this.fail.add(1, totalNs);
+    this.failures[reason]++;
+  }
+
+  /**
+   * A batch was executed. Cumulative times count it once per request that succeeded, as in Triton, so that a ratio to
+   * the request count is a mean per request.
+   */
+  executed({ requests, rows, report, startedAt }: Execution, succeeded: number): void {
+    if (succeeded === 0) return;
+    this.executionCount++;
+    this.inferenceCount += rows;
+    for (const request of requests) {
+      const queueNs = startedAt - request.enqueuedAt;
+      this.queue.add(1, queueNs);
+      this.stages.queue.observe(queueNs / 1000);
+      this.stages.compute_input.observe(report.computeInputNs / 1000);
+      this.stages.compute_infer.observe(report.computeInferNs / 1000);
+      this.stages.compute_output.observe(report.computeOutputNs / 1000);
+      this.stages.compute.observe((report.computeInputNs + report.computeInferNs + report.computeOutputNs) / 1000);
+    }
+    this.computeInput.add(requests.length, report.computeInputNs * requests.length);
+    this.computeInfer.add(requests.length, report.computeInferNs * requests.length);
+    this.computeOutput.add(requests.length, report.computeOutputNs * requests.length);
+    const batch = this.batch(rows);
+    batch.computeInput.add(1, report.computeInputNs);
+    batch.computeInfer.add(1, report.computeInferNs);
+    batch.computeOutput.add(1, report.computeOutputNs);
+  }
+
+  private batch(size: number): BatchStatistic {
+    const known = this.batches.get(size);
+    if (known) return known;
+    const fresh: BatchStatistic = {
+      computeInput: new DurationStatistic(),
+      computeInfer: new DurationStatistic(),
+      computeOutput: new DurationStatistic(),
+    };
+    this.batches.set(size, fresh);
+    return fresh;
+  }
+}

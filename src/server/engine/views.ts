@@ -1,0 +1,94 @@
+import { platformOfBackend } from '../../repository/index.ts';
+import type { DataType, Shape } from '../../tensor/index.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import type { BatchStatistic, DurationStatistic } from './statistics.ts';
+import { publicShape } from './tensor-spec.ts';
+
+/** A model's metadata, as both protocols show it. */
+export interface ModelMetadata {
+  readonly name: string;
+  readonly versions: readonly string[];
+  readonly platform: string;
+  readonly inputs: readonly TensorMetadata[];
+  readonly outputs: readonly TensorMetadata[];
+}
+
+export interface TensorMetadata {
+  readonly name: string;
+  readonly datatype: DataType;
+  readonly shape: Shape;
+}
+
+export function modelMetadata(model: LoadedModel, versions: readonly number[]): ModelMetadata {
+  const { config } = model;
+  const tensors = (specs: LoadedModel['inputs']): readonly TensorMetadata[] =>
+    specs.map((spec) => ({ name: spec.name, datatype: spec.datatype, shape: publicShape(spec, model.batching) }));
+  return {
+    name: model.name,
+    versions: versions.map(String),
+    platform: config.platform !== '' ? config.platform : (platformOfBackend(config.backend) ?? config.backend),
+    inputs: tensors(model.inputs),
+    outputs: tensors(model.outputs),
+  };
+}
+
+interface DurationView {
+  readonly count: number;
+  readonly ns: number;
+}
+
+/** A model version's statistics under the field names of the statistics extension. */
+export interface StatisticsView {
+  readonly name: string;
+  readonly version: string;
+  readonly last_inference: number;
+  readonly inference_count: number;
+  readonly execution_count: number;
+  readonly inference_stats: Readonly<Record<InferenceStatistic, DurationView>>;
+  readonly batch_stats: readonly (Readonly<Record<'compute_input' | 'compute_infer' | 'compute_output', DurationView>> & {
+    readonly batch_size: number;
+  })[];
+}
+
+type InferenceStatistic =
+  | 'success'
+  | 'fail'
+  | 'queue'
+  | 'compute_input'
+  | 'compute_infer'
+  | 'compute_output'
+  | 'cache_hit'
+  | 'cache_miss';
+
+const duration = ({ count, ns }: DurationStatistic): DurationView => ({ count, ns: Math.round(ns) });
+const NONE: DurationView = { count: 0, ns: 0 };
+
+export function statisticsView({ name, version, statistics }: LoadedModel): StatisticsView {
+  return {
+    name,
+    version: String(version),
+    last_inference: statistics.lastInferenceMillis,
+    inference_count: statistics.inferenceCount,
+    execution_count: statistics.executionCount,
+    inference_stats: {
+      success: duration(statistics.success),
+      fail: duration(statistics.fail),
+      queue: duration(statistics.queue),
+      compute_input: duration(statistics.computeInput),
+      compute_infer: duration(statistics.computeInfer),
+      compute_output: duration(statistics.computeOutput),
+      cache_hit: NONE,
+      cache_miss: NONE,
+    },
+    batch_stats: [...statistics.batches].sort(([a], [b]) => a - b).map(batchView),
+  };
+}
+
+function batchView([size, batch]: readonly [number, BatchStatistic]): StatisticsView['batch_stats'][number] {
+  return {
+    batch_size: size,
+    compute_input: duration(batch.computeInput),
+    compute_infer: duration(batch.computeInfer),
+    compute_output: duration(batch.computeOutput),
+  };
+}

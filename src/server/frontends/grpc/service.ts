@@ -1,0 +1,299 @@
+import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { describeLogSettings, invalidArgument, parseLogSettings, ServerError, toServerError } from '../../../core/index.ts';
+import { grpcFrame } from '../../../protocol/index.ts';
+import * as pb from '../../../protocol/generated/grpc_service_pb.js';
+import * as health from '../../../protocol/generated/health_pb.js';
+import { type Engine, modelMetadata, notSupported, statisticsView } from '../../engine/index.ts';
+import type { ServerIdentity } from '../identity.ts';
+import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
+import { modelInfer, modelStreamInfer } from './infer-calls.ts';
+
+type Start = (call: GrpcCall) => GrpcReceiver;
+
+/** `GRPCInferenceService` and `grpc.health.v1.Health` over an engine. */
+export function createGrpcService(engine: Engine, identity: ServerIdentity): GrpcService {
+  const methods = new Map<string, Start>([
+    ['ModelInfer', (call: GrpcCall) => modelInfer(engine, call)],
+    ['ModelStreamInfer', (call: GrpcCall) => modelStreamInfer(engine, call)],
+    ...Object.entries(statusMethods(engine, identity)),
+    ...Object.entries(repositoryMethods(engine)),
+    ...Object.entries(sharedMemoryMethods(engine)),
+    ...Object.entries(settingsMethods(engine)),
+  ].map(([name, start]) => [`/inference.GRPCInferenceService/${name as string}`, start as Start]));
+  methods.set('/grpc.health.v1.Health/Check', healthCheck(engine));
+  methods.set('/grpc.health.v1.Health/Watch', healthWatch(engine));
+  return (method, call) => methods.get(method)?.(call);
+}
+
+/** An RPC of one request and one response, by generated code. */
+function unary<In extends DescMessage, Out extends DescMessage>(
+  input: In,
+  output: Out,
+  handle: (request: MessageShape<In>) => MessageInitShape<Out> | Promise<MessageInitShape<Out>>,
+): Start {
+  return (call) => {
+    let seen = false;
+    const respond = async (message: Buffer): Promise<void> => {
+      try {
+        const answer = await handle(parse(input, message));
+        call.sendLast(grpcFrame(toBinary(output, create(output, answer))));
+      } catch (error) {
+        call.finish(toServerError(error));
+      }
+    };
+    return {
+      message(message) {
+        seen = true;
+        void respond(message);
+      },
+      end() {
+        if (!seen) call.finish(new ServerError('INVALID_ARG', 'the call came without a request message'));
+      },
+      cancel() {},
+    };
+  };
+}
+
+function parse<In extends DescMessage>(schema: In, message: Buffer): MessageShape<In> {
+  try {
+    return fromBinary(schema, message);
+  } catch (error) {
+    throw new ServerError('INVALID_ARG', `malformed ${schema.name} message`, { cause: error });
+  }
+}
+
+function statusMethods(engine: Engine, identity: ServerIdentity): Record<string, Start> {
+  return {
+    ServerLive: unary(pb.ServerLiveRequestSchema, pb.ServerLiveResponseSchema, () => ({ live: engine.live })),
+    ServerReady: unary(pb.ServerReadyRequestSchema, pb.ServerReadyResponseSchema, () => ({ ready: engine.ready })),
+    ModelReady: unary(pb.ModelReadyRequestSchema, pb.ModelReadyResponseSchema, ({ name, version }) => ({
+      ready: engine.isModelReady(name, version),
+    })),
+    ServerMetadata: unary(pb.ServerMetadataRequestSchema, pb.ServerMetadataResponseSchema, () => ({
+      name: identity.name,
+      version: identity.version,
+      extensions: [...identity.extensions],
+    })),
+    ModelMetadata: unary(pb.ModelMetadataRequestSchema, pb.ModelMetadataResponseSchema, ({ name, version }) => {
+      const model = engine.model(name, version);
+      const metadata = modelMetadata(model, engine.readyVersions(model.name));
+      const tensors = (list: typeof metadata.inputs): { name: string; datatype: string; shape: bigint[] }[] =>
+        list.map((tensor) => ({ ...tensor, shape: tensor.shape.map(BigInt) }));
+      return {
+        name: metadata.name,
+        versions: [...metadata.versions],
+        platform: metadata.platform,
+        inputs: tensors(metadata.inputs),
+        outputs: tensors(metadata.outputs),
+      };
+    }),
+    ModelConfig: unary(pb.ModelConfigRequestSchema, pb.ModelConfigResponseSchema, ({ name, version }) => ({
+      config: engine.model(name, version).config,
+    })),
+    ModelStatistics: unary(pb.ModelStatisticsRequestSchema, pb.ModelStatisticsResponseSchema, ({ name, version }) => ({
+      modelStats: engine.modelsForStatistics(name, version).map((model) => statisticsMessage(statisticsView(model))),
+    })),
+  };
+}
+
+function statisticsMessage(view: ReturnType<typeof statisticsView>): MessageInitShape<typeof pb.ModelStatisticsSchema> {
+  const duration = ({ count, ns }: { count: number; ns: number }): { count: bigint; ns: bigint } => ({
+    count: BigInt(count),
+    ns: BigInt(ns),
+  });
+  const { inference_stats: stats } = view;
+  return {
+    name: view.name,
+    version: view.version,
+    lastInference: BigInt(view.last_inference),
+    inferenceCount: BigInt(view.inference_count),
+    executionCount: BigInt(view.execution_count),
+    inferenceStats: {
+      success: duration(stats.success),
+      fail: duration(stats.fail),
+      queue: duration(stats.queue),
+      computeInput: duration(stats.compute_input),
+      computeInfer: duration(stats.compute_infer),
+      computeOutput: duration(stats.compute_output),
+      cacheHit: duration(stats.cache_hit),
+      cacheMiss: duration(stats.cache_miss),
+    },
+    batchStats: view.batch_stats.map((batch) => ({
+      batchSize: BigInt(batch.batch_size),
+      computeInput: duration(batch.compute_input),
+      computeInfer: duration(batch.compute_infer),
+      computeOutput: duration(batch.compute_output),
+    })),
+  };
+}
+
+function repositoryMethods(engine: Engine): Record<string, Start> {
+  return {
+    RepositoryIndex: unary(pb.RepositoryIndexRequestSchema, pb.RepositoryIndexResponseSchema, async ({ ready }) => {
+      const entries = await engine.index(ready);
+      return {
+        models: entries.map((entry) => ({
+          name: entry.name,
+          version: entry.version ?? '',
+          state: entry.state ?? '',
+          reason: entry.reason ?? '',
+        })),
+      };
+    }),
+    RepositoryModelLoad: unary(
+      pb.RepositoryModelLoadRequestSchema,
+      pb.RepositoryModelLoadResponseSchema,
+      async ({ modelName, parameters }) => {
+        await engine.load(modelName, loadOverride(parameters));
+        return {};
+      },
+    ),
+    RepositoryModelUnload: unary(
+      pb.RepositoryModelUnloadRequestSchema,
+      pb.RepositoryModelUnloadResponseSchema,
+      async ({ modelName }) => {
+        await engine.unload(modelName);
+        return {};
+      },
+    ),
+  };
+}
+
+function loadOverride(parameters: MessageShape<typeof pb.RepositoryModelLoadRequestSchema>['parameters']): string | undefined {
+  let config: string | undefined;
+  for (const [name, { parameterChoice }] of Object.entries(parameters)) {
+    if (name.startsWith('file:')) throw notSupported(`overriding a model's files at load ('${name}')`);
+    if (name !== 'config') throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config'`);
+    if (parameterChoice.case !== 'stringParam') {
+      throw invalidArgument("invalid value type for load parameter 'config', expected string_param.");
+    }
+    config = parameterChoice.value;
+  }
+  return config;
+}
+
+function sharedMemoryMethods(engine: Engine): Record<string, Start> {
+  return {
+    SystemSharedMemoryStatus: unary(
+      pb.SystemSharedMemoryStatusRequestSchema,
+      pb.SystemSharedMemoryStatusResponseSchema,
+      ({ name }) => ({
+        regions: Object.fromEntries(
+          engine.sharedMemory
+            .status(name)
+            .map((region) => [
+              region.name,
+              { name: region.name, key: region.key, offset: BigInt(region.offset), byteSize: BigInt(region.byteSize) },
+            ]),
+        ),
+      }),
+    ),
+    SystemSharedMemoryRegister: unary(
+      pb.SystemSharedMemoryRegisterRequestSchema,
+      pb.SystemSharedMemoryRegisterResponseSchema,
+      ({ name, key, offset, byteSize }) => {
+        engine.sharedMemory.register({ name, key, offset: Number(offset), byteSize: Number(byteSize) });
+        return {};
+      },
+    ),
+    SystemSharedMemoryUnregister: unary(
+      pb.SystemSharedMemoryUnregisterRequestSchema,
+      pb.SystemSharedMemoryUnregisterResponseSchema,
+      ({ name }) => {
+        if (name === '') engine.sharedMemory.unregisterAll();
+        else engine.sharedMemory.unregister(name);
+        return {};
+      },
+    ),
+    CudaSharedMemoryStatus: unary(pb.CudaSharedMemoryStatusRequestSchema, pb.CudaSharedMemoryStatusResponseSchema, () => ({})),
+    CudaSharedMemoryRegister: unary(
+      pb.CudaSharedMemoryRegisterRequestSchema,
+      pb.CudaSharedMemoryRegisterResponseSchema,
+      ({ name }) => {
+        throw invalidArgument(`failed to register CUDA shared memory region '${name}': this server has no GPU`);
+      },
+    ),
+    CudaSharedMemoryUnregister: unary(
+      pb.CudaSharedMemoryUnregisterRequestSchema,
+      pb.CudaSharedMemoryUnregisterResponseSchema,
+      () => ({}),
+    ),
+  };
+}
+
+function settingsMethods(engine: Engine): Record<string, Start> {
+  return {
+    TraceSetting: unary(pb.TraceSettingRequestSchema, pb.TraceSettingResponseSchema, () => {
+      throw notSupported('tracing');
+    }),
+    LogSettings: unary(pb.LogSettingsRequestSchema, pb.LogSettingsResponseSchema, ({ settings }) => {
+      const { logger } = engine.options;
+      const change: Record<string, unknown> = {};
+      for (const [name, { parameterChoice }] of Object.entries(settings)) change[name] = parameterChoice.value;
+      logger.update(parseLogSettings(change));
+      return {
+        settings: Object.fromEntries(
+          Object.entries(describeLogSettings(logger.settings)).map(([name, value]) => [name, settingValue(value)]),
+        ),
+      };
+    }),
+  };
+}
+
+type SettingChoice = MessageInitShape<typeof pb.LogSettingsResponse_SettingValueSchema>;
+
+function settingValue(value: string | boolean | number): SettingChoice {
+  switch (typeof value) {
+    case 'string':
+      return { parameterChoice: { case: 'stringParam', value } };
+    case 'boolean':
+      return { parameterChoice: { case: 'boolParam', value } };
+    case 'number':
+      return { parameterChoice: { case: 'uint32Param', value } };
+    default:
+      return value satisfies never;
+  }
+}
+
+const { SERVING, NOT_SERVING } = health.HealthCheckResponse_ServingStatus;
+
+/** The health of the whole server: no service name, or that of the inference service. */
+function healthStatus(engine: Engine, service: string): health.HealthCheckResponse_ServingStatus {
+  if (service !== '' && service !== 'inference.GRPCInferenceService') {
+    throw new ServerError('NOT_FOUND', `unknown service '${service}'`);
+  }
+  return engine.ready ? SERVING : NOT_SERVING;
+}
+
+function healthCheck(engine: Engine): Start {
+  return unary(health.HealthCheckRequestSchema, health.HealthCheckResponseSchema, ({ service }) => ({
+    status: healthStatus(engine, service),
+  }));
+}
+
+const WATCH_INTERVAL_MS = 500;
+
+/** Sends the state at once and whenever it changes. */
+function healthWatch(engine: Engine): Start {
+  return (call) => {
+    let timer: NodeJS.Timeout | undefined;
+    const watch = (service: string): void => {
+      let last: number | undefined;
+      const look = (): void => {
+        const status = healthStatus(engine, service);
+        if (status === last) return;
+        last = status;
+        const message = create(health.HealthCheckResponseSchema, { status });
+        call.send(grpcFrame(toBinary(health.HealthCheckResponseSchema, message)));
+      };
+      look();
+      timer = setInterval(look, WATCH_INTERVAL_MS);
+      timer.unref();
+    };
+    return {
+      message: (message) => watch(parse(health.HealthCheckRequestSchema, message).service),
+      end() {},
+      cancel: () => clearInterval(timer),
+    };
+  };
+}

@@ -1,0 +1,46 @@
+/** A whole HTTP request, free of the library that received it. */
+export interface HttpRequest {
+  readonly method: string;
+  /** The request target as sent. */
+  readonly target: string;
+  /** A header's value by its lower-case name. */
+  header(name: string): string | undefined;
+  /** The body, decompressed. Above about 1 MiB it lies in a `SharedArrayBuffer` of its own. */
+  readonly body: Uint8Array;
+}
+
+/** A whole HTTP response. */
+export interface HttpReply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly headers?: readonly (readonly [string, string])[];
+  /** Written one after the other. */
+  readonly body: readonly Uint8Array[];
+  /** Called when the body's bytes are no longer needed. */
+  readonly release?: () => void;
+}
+
+/**
+ * Turns a request into a reply. Whoever moves the bytes (Node's `http` today) needs to know nothing else.
+ * @returns a function to call when the client goes away before the reply
+ */
+export type HttpHandler = (request: HttpRequest, reply: (reply: HttpReply) => void) => (() => void) | undefined;
+
+export const JSON_TYPE = 'application/json';
+export const TEXT_TYPE = 'text/plain';
+
+const NOTHING: readonly Uint8Array[] = [];
+
+export function jsonReply(status: number, json: string): HttpReply {
+  return { status, contentType: JSON_TYPE, body: [Buffer.from(json)] };
+}
+
+/** A 200 without a body, as Triton answers calls that return nothing. */
+export function emptyReply(status: number, contentType: string): HttpReply {
+  return { status, contentType, body: NOTHING };
+}
+
+/** `{"error": message}`. Errors found before a request is parsed are `text/plain` in Triton, later ones JSON. */
+export function errorReply(status: number, message: string, contentType: string = JSON_TYPE): HttpReply {
+  return { status, contentType, body: [Buffer.from(JSON.stringify({ error: message }))] };
+}

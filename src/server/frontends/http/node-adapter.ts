@@ -1,0 +1,144 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { deflate, gzip } from 'node:zlib';
+import { errorMessage, type Logger } from '../../../core/index.ts';
+import { errorReply, type HttpHandler, type HttpReply, type HttpRequest, TEXT_TYPE } from './exchange.ts';
+import { BodyError, decompress, readBody } from './read-body.ts';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly maxInputBytes: number;
+  readonly logger: Logger;
+}
+
+/** A listening HTTP server. */
+export interface HttpListener {
+  readonly port: number;
+  /** Stops accepting connections, lets requests in progress finish, then resolves. */
+  close(): Promise<void>;
+}
+
+/** Bodies below this are joined into one write. */
+const JOIN_BYTES = 64 * 1024;
+
+/** Serves a handler with Node's own HTTP server. */
+export async function listenHttp(handler: HttpHandler, options: HttpServerOptions): Promise<HttpListener> {
+  const server = createServer(
+    { keepAlive: true, noDelay: true, keepAliveTimeout: 75_000, headersTimeout: 60_000, requestTimeout: 300_000 },
+    (request, response) => serve(handler, options, request, response),
+  );
+  server.on('clientError', (_, socket) => {
+    if (socket.writable) {
+      socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\nConnection: close\r\n\r\n{"error":"malformed request"}');
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address ? address.port : options.port,
+    close: () => closeServer(server),
+  };
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), 2_000);
+  await closed;
+  clearTimeout(timer);
+}
+
+function serve(
+  handler: HttpHandler,
+  options: HttpServerOptions,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): void {
+  let cancel: (() => void) | undefined;
+  response.sendDate = false;
+  response.on('close', () => {
+    if (!response.writableFinished) cancel?.();
+  });
+  const accepts = incoming.headers['accept-encoding'];
+  const reply = (answer: HttpReply): void => {
+    if (accepts !== undefined && wantsCompression(accepts)) {
+      void compressed(accepts, answer).then((packed) => write(response, packed));
+    } else {
+      write(response, answer);
+    }
+  };
+  const dispatch = (body: Uint8Array): void => {
+    const request: HttpRequest = {
+      method: incoming.method ?? 'GET',
+      target: incoming.url ?? '/',
+      header: (name) => {
+        const value = incoming.headers[name];
+        return Array.isArray(value) ? value.join(', ') : value;
+      },
+      body,
+    };
+    try {
+      cancel = handler(request, reply);
+    } catch (error) {
+      options.logger.error(`HTTP handler failed: ${errorMessage(error)}`);
+      reply(errorReply(500, errorMessage(error)));
+    }
+  };
+  const refuse = (error: unknown): void => {
+    const status = error instanceof BodyError ? error.status : 500;
+    const answer = errorReply(status, errorMessage(error), TEXT_TYPE);
+    // What is left of the body may be long: the connection does not wait for it.
+    response.setHeader('Connection', 'close');
+    write(response, status === 501 ? { ...answer, headers: [['Accept-Encoding', 'gzip, deflate']] } : answer);
+  };
+  readBody(incoming, options.maxInputBytes, (body) => {
+    const encoding = incoming.headers['content-encoding'];
+    if (body instanceof BodyError) refuse(body);
+    else if (encoding === undefined || encoding === 'identity') dispatch(body);
+    else decompress(body, encoding, options.maxInputBytes).then(dispatch, refuse);
+  });
+}
+
+function write(response: ServerResponse, reply: HttpReply): void {
+  let length = 0;
+  for (const part of reply.body) length += part.length;
+  const headers: string[] = ['Content-Type', reply.contentType, 'Content-Length', String(length)];
+  for (const [name, value] of reply.headers ?? []) headers.push(name, value);
+  response.writeHead(reply.status, headers);
+  const [only] = reply.body;
+  if (reply.body.length <= 1) {
+    response.end(only, reply.release);
+  } else if (length <= JOIN_BYTES) {
+    response.end(Buffer.concat(reply.body, length));
+    reply.release?.();
+  } else {
+    response.cork();
+    for (const part of reply.body) response.write(part);
+    response.end(reply.release);
+  }
+}
+
+function wantsCompression(accepts: string): boolean {
+  return accepts.includes('gzip') || accepts.includes('deflate');
+}
+
+const gzipAsync = promisify(gzip);
+const deflateAsync = promisify(deflate);
+
+/** Compresses bodies that gain by it. */
+async function compressed(accepts: string, reply: HttpReply): Promise<HttpReply> {
+  const whole = Buffer.concat(reply.body);
+  reply.release?.();
+  const plain: HttpReply = { ...reply, body: [whole] };
+  if (whole.length < 64) return plain;
+  const encoding = accepts.includes('gzip') ? 'gzip' : 'deflate';
+  const packed = await (encoding === 'gzip' ? gzipAsync(whole) : deflateAsync(whole));
+  return { ...plain, body: [packed], headers: [...(reply.headers ?? []), ['Content-Encoding', encoding]] };
+}

@@ -1,0 +1,51 @@
+import { type Clock, ServerError } from '../../core/index.ts';
+import type { BackendInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
+import { InstanceRunner } from './instance-runner.ts';
+import { RequestQueue } from './request-queue.ts';
+
+/** Triton's default scheduler: every request runs alone, in order of arrival, on the next idle instance. */
+export class DirectScheduler implements Scheduler {
+  private readonly queue = new RequestQueue<ScheduledRequest>();
+  private readonly runner: InstanceRunner;
+
+  constructor(instances: readonly BackendInstance[], clock: Clock, hooks: SchedulerHooks) {
+    this.runner = new InstanceRunner(instances, clock, hooks, () => this.dispatch());
+  }
+
+  get pending(): number {
+    return this.queue.length;
+  }
+
+  enqueue(request: ScheduledRequest): void {
+    this.queue.push(request);
+    this.dispatch();
+  }
+
+  async drained(): Promise<void> {
+    await this.runner.until(() => this.queue.length === 0 && !this.runner.busy);
+  }
+
+  close(): void {
+    for (const request of this.queue.take(this.queue.length)) request.fail(unloading());
+    this.runner.notify();
+  }
+
+  private dispatch(): void {
+    while (this.runner.available && this.queue.length > 0) {
+      const batch = this.queue.take(1);
+      const [request] = batch;
+      if (request?.cancelled) request.fail(cancelledError(request));
+      else this.runner.run(batch);
+    }
+    if (this.queue.length === 0) this.runner.notify();
+  }
+}
+
+/** What requests get that were still waiting when their model went away. */
+export function unloading(): ServerError {
+  return new ServerError('UNAVAILABLE', 'the model is being unloaded: the request was not started');
+}
+
+export function cancelledError(request: ScheduledRequest): ServerError {
+  return new ServerError('CANCELLED', `[request id: ${request.requestId || '<id_unknown>'}] Request was cancelled`);
+}

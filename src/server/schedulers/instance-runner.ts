@@ -1,0 +1,56 @@
+import type { Clock } from '../../core/index.ts';
+import type { BackendInstance, ScheduledRequest, SchedulerHooks } from './contract.ts';
+
+/** Hands batches to idle instances, longest idle first, and tells when the last one has come back. */
+export class InstanceRunner {
+  private readonly idle: BackendInstance[];
+  private readonly clock: Clock;
+  private readonly hooks: SchedulerHooks;
+  private readonly onIdle: () => void;
+  private readonly waiters: (() => void)[] = [];
+  private running = 0;
+
+  constructor(instances: readonly BackendInstance[], clock: Clock, hooks: SchedulerHooks, onIdle: () => void) {
+    this.idle = [...instances];
+    this.clock = clock;
+    this.hooks = hooks;
+    this.onIdle = onIdle;
+  }
+
+  get available(): boolean {
+    return this.idle.length > 0;
+  }
+
+  get busy(): boolean {
+    return this.running > 0;
+  }
+
+  /** Runs a batch on the instance that has been idle longest; there must be one. */
+  run(requests: readonly ScheduledRequest[]): void {
+    const instance = this.idle.shift();
+    if (!instance) throw new Error('no instance is idle');
+    this.running++;
+    const startedAt = this.clock.now();
+    let rows = 0;
+    for (const request of requests) {
+      request.started(startedAt);
+      rows += request.batchSize;
+    }
+    instance.execute(requests, (report) => {
+      this.running--;
+      this.idle.push(instance);
+      this.hooks.executed({ requests, rows, report, startedAt, endedAt: this.clock.now() });
+      this.onIdle();
+    });
+  }
+
+  /** Resolves the next time that `check` holds after an execution, or now. */
+  async until(check: () => boolean): Promise<void> {
+    while (!check()) await new Promise<void>((resolve) => this.waiters.push(resolve));
+  }
+
+  /** To be called whenever something that `until` may wait for has changed. */
+  notify(): void {
+    for (const waiter of this.waiters.splice(0)) waiter();
+  }
+}
