@@ -11,7 +11,7 @@ import type {
 } from './inference.ts';
 import { NO_PARAMETERS } from './inference.ts';
 import { isJsonObject, type JsonObject, parseJsonText } from './json-text.ts';
-import { type ParameterTypeError, splitParameters } from './parameters.ts';
+import { type ParameterTypeError, type ReservedParameters, splitParameters } from './parameters.ts';
 
 /** Which outputs a JSON request wants as binary data when it names none. */
 export interface HttpInferRequest {
@@ -35,26 +35,72 @@ export function parseInferRequest(
   headerLength: number | undefined,
 ): HttpInferRequest {
   const jsonLength = headerLength ?? body.length;
-  const json = parseJsonText(bufferOf(body).toString('utf8', 0, jsonLength));
-  if (!isJsonObject(json) || json['inputs'] === undefined) throw missingMember('inputs', 'inputs');
-  const id = json['id'] === undefined ? '' : stringMember(json['id'], 'id');
-  const reserved = splitParameters(parseParameters(json['parameters']), jsonTypeError);
+  const header = readHeader(bufferOf(body).toString('utf8', 0, jsonLength), headerLength !== undefined);
   const binary = new BinarySection(modelName, body, jsonLength);
-  const inputs = arrayMember(json['inputs'], 'inputs').map((input) => parseInput(input, binary));
+  const inputs = header.inputs.map((input) =>
+    input.binarySize === undefined
+      ? input.tensor
+      : { ...input.tensor, data: binary.take(input.tensor.name, input.binarySize) },
+  );
   binary.finish();
+  const { reserved } = header;
   return {
     request: {
       modelName,
       modelVersion,
-      id,
+      id: header.id,
       inputs,
-      outputs: parseOutputs(json['outputs']),
+      outputs: header.outputs,
       parameters: reserved.rest,
       ...(reserved.sequence ? { sequence: reserved.sequence } : {}),
       priority: reserved.priority,
       timeoutMicros: reserved.timeoutMicros,
     },
     binaryByDefault: reserved.binaryDataOutput,
+  };
+}
+
+/** The JSON part of a request, checked. Tensors that travel as binary data have no bytes yet. */
+interface InferHeader {
+  readonly id: string;
+  readonly reserved: ReservedParameters;
+  readonly inputs: readonly HeaderInput[];
+  readonly outputs: readonly RequestedOutput[];
+}
+
+interface HeaderInput {
+  readonly tensor: InputTensor;
+  readonly binarySize: number | undefined;
+}
+
+/**
+ * Headers of binary requests, by their text: a client that sends tensors of one shape sends the same header every
+ * time. Holds no tensor data.
+ */
+const knownHeaders = new Map<string, InferHeader>();
+const MAX_KNOWN_HEADERS = 256;
+const MAX_KNOWN_HEADER_LENGTH = 4096;
+
+function readHeader(text: string, isBinary: boolean): InferHeader {
+  const mayKeep = isBinary && text.length <= MAX_KNOWN_HEADER_LENGTH;
+  const known = mayKeep ? knownHeaders.get(text) : undefined;
+  if (known) return known;
+  const header = parseHeader(text);
+  if (mayKeep && header.inputs.every((input) => input.binarySize !== undefined)) {
+    if (knownHeaders.size >= MAX_KNOWN_HEADERS) knownHeaders.clear();
+    knownHeaders.set(text, header);
+  }
+  return header;
+}
+
+function parseHeader(text: string): InferHeader {
+  const json = parseJsonText(text);
+  if (!isJsonObject(json) || json['inputs'] === undefined) throw missingMember('inputs', 'inputs');
+  return {
+    id: json['id'] === undefined ? '' : stringMember(json['id'], 'id'),
+    reserved: splitParameters(parseParameters(json['parameters']), jsonTypeError),
+    inputs: arrayMember(json['inputs'], 'inputs').map(parseInput),
+    outputs: parseOutputs(json['outputs']),
   };
 }
 
@@ -89,7 +135,7 @@ class BinarySection {
   }
 }
 
-function parseInput(json: unknown, binary: BinarySection): InputTensor {
+function parseInput(json: unknown): HeaderInput {
   if (!isJsonObject(json)) throw internalError("Unable to parse 'inputs': attempt to access JSON non-object as object");
   const parameters = json['parameters'] === undefined ? undefined : objectMember(json['parameters'], 'parameters');
   const binarySize = parameters?.['binary_data_size'];
@@ -106,12 +152,11 @@ function parseInput(json: unknown, binary: BinarySection): InputTensor {
   if (!isDataType(datatypeText)) throw invalidArgument(`invalid datatype for input ${name}`);
   const shape = arrayMember(requiredMember(json, 'shape'), 'shape').map((dim) => unsignedMember(dim, 'shape'));
   const data =
-    binarySize !== undefined
-      ? binary.take(name, unsignedMember(binarySize, 'binary_data_size'))
-      : sharedMemory !== undefined
-        ? EMPTY
-        : packData(json['data'], name, datatypeText, shape);
-  return { name, datatype: datatypeText, shape, data, ...(sharedMemory ? { sharedMemory } : {}) };
+    binarySize !== undefined || sharedMemory !== undefined ? EMPTY : packData(json['data'], name, datatypeText, shape);
+  return {
+    tensor: { name, datatype: datatypeText, shape, data, ...(sharedMemory ? { sharedMemory } : {}) },
+    binarySize: binarySize === undefined ? undefined : unsignedMember(binarySize, 'binary_data_size'),
+  };
 }
 
 function packData(data: unknown, name: string, datatype: DataType, shape: readonly number[]): Uint8Array {

@@ -9,6 +9,8 @@ export class InstanceRunner {
   private readonly onIdle: () => void;
   private readonly waiters: (() => void)[] = [];
   private running = 0;
+  /** Inside `execute`: an instance that answers at once must not dispatch the next batch from within. */
+  private starting = false;
 
   constructor(instances: readonly BackendInstance[], clock: Clock, hooks: SchedulerHooks, onIdle: () => void) {
     this.idle = [...instances];
@@ -25,7 +27,10 @@ export class InstanceRunner {
     return this.running > 0;
   }
 
-  /** Runs a batch on the instance that has been idle longest; there must be one. */
+  /**
+   * Runs a batch on the instance that has been idle longest; there must be one. When the batch is done before this
+   * returns, `onIdle` is not called: the caller looks again by itself.
+   */
   run(requests: readonly ScheduledRequest[]): void {
     const instance = this.idle.shift();
     if (!instance) throw new Error('no instance is idle');
@@ -36,12 +41,14 @@ export class InstanceRunner {
       request.started(startedAt);
       rows += request.batchSize;
     }
+    this.starting = true;
     instance.execute(requests, (report) => {
       this.running--;
       this.idle.push(instance);
       this.hooks.executed({ requests, rows, report, startedAt, endedAt: this.clock.now() });
-      this.onIdle();
+      if (!this.starting) this.onIdle();
     });
+    this.starting = false;
   }
 
   /** Resolves the next time that `check` holds after an execution, or now. */

@@ -79,9 +79,6 @@ async function open(pool: ThreadPool, path: string, options: SessionOptions, mod
 /** ONNX Runtime's words, with a plain sentence in front where they are hard to understand. */
 function loadError(error: unknown, model: string): ServerError {
   const { message } = toServerError(error);
-  if (/Unsupported data type: 16/.test(message)) {
-    return invalidArgument(`model '${model}' has a BF16 input or output, which onnxruntime-node cannot serve`);
-  }
   return internalError(`onnxruntime cannot load model '${model}': ${message.trim()}`);
 }
 
@@ -128,5 +125,25 @@ function planOf(
     return !input.optional && dims.every((dim) => dim >= 0n) && info.inputs.find((i) => i.name === input.name)?.datatype !== 'BYTES';
   });
   const scalars = new Set(info.inputs.filter((input) => input.shape.length === 0).map((input) => input.name));
-  return { name, path, options, outputs, batching: config.maxBatchSize > 0, scalars, fixedShapes };
+  const mayInline = fixedShapes && mayRunInline(config, path);
+  return { name, path, options, outputs, batching: config.maxBatchSize > 0, scalars, fixedShapes, mayInline };
+}
+
+/** Models up to this size may run on the main thread. */
+const INLINE_MODEL_BYTES = 1024 * 1024;
+
+const PLACEMENTS: readonly string[] = ['auto', 'thread'];
+
+/**
+ * The parameter `placement`: `thread` keeps executions on worker threads; `auto`, the default, lets small models of
+ * one instance whose executions prove to be short run on the main thread, where they spare two thread switches.
+ */
+function mayRunInline(config: ModelConfig, path: string): boolean {
+  const placement = config.parameters['placement']?.stringValue ?? 'auto';
+  if (!PLACEMENTS.includes(placement)) {
+    throw invalidArgument(
+      `parameter 'placement' of model '${config.name}' must be one of ${PLACEMENTS.join(', ')}, got '${placement}'`,
+    );
+  }
+  return placement === 'auto' && statSync(path).size <= INLINE_MODEL_BYTES;
 }

@@ -2,6 +2,7 @@ import { type ServerError, systemClock } from '../../../core/index.ts';
 import type { Tensor } from '../../../tensor/index.ts';
 import type { BackendInstance, ExecutionReport, ExecutionUnit, Hold } from '../contract.ts';
 import { createLayout, gatherInputs, layoutKey, type LayoutPlan } from './batch-layout.ts';
+import { InlineSession } from './inline-session.ts';
 import type { RunResult, SessionOptions, SlotLayout } from './messages.ts';
 import type { SessionThread } from './session-thread.ts';
 import { splitOutputs } from './split-outputs.ts';
@@ -27,6 +28,8 @@ export interface InstancePlan extends LayoutPlan {
   readonly options: SessionOptions;
   /** All inputs have fixed dimensions and are not BYTES: the number of rows alone determines a layout. */
   readonly fixedShapes: boolean;
+  /** Whether executions may move to the main thread once they have proved to be short. */
+  readonly mayInline: boolean;
 }
 
 const FAILED: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
@@ -39,6 +42,7 @@ export class OnnxInstance implements BackendInstance, Resident {
   private session: number;
   private readonly slots = new Map<string | number, Slot>();
   private slotBytes = 0;
+  private readonly inline: InlineSession;
   private busyNs = 0;
   private executing = false;
   private onIdle: (() => void) | undefined;
@@ -53,6 +57,7 @@ export class OnnxInstance implements BackendInstance, Resident {
     this.thread = thread;
     this.session = session;
     this.leave = leave;
+    this.inline = new InlineSession(plan.path, plan.options, plan.mayInline);
   }
 
   get name(): string {
@@ -78,10 +83,12 @@ export class OnnxInstance implements BackendInstance, Resident {
           : this.answer(units, rows, layout, bytes, slot, outcome, gatherNs);
       this.busyNs += systemClock.now() - start;
       this.executing = false;
+      if (!(outcome instanceof Error)) this.inline.observe(outcome.inferNs);
       this.onIdle?.();
       done(report);
     };
-    if (slot) this.thread.run(slot.id, finish);
+    if (slot && this.inline.active) finish(this.inline.run(slot.layout));
+    else if (slot) this.thread.run(slot.id, finish);
     else this.thread.runOnce(this.session, layout, finish);
   }
 
@@ -104,19 +111,20 @@ export class OnnxInstance implements BackendInstance, Resident {
       }));
       outputs.push(...result.outputs);
       const hold = slot && layout.outputs.length > 0 ? holdOf(slot) : undefined;
-      splitOutputs(units, rows, this.plan.batching, outputs).forEach((tensors, index) => {
+      const perUnit = splitOutputs(units, rows, this.plan.batching, outputs);
+      const splitNs = systemClock.now() - start;
+      perUnit.forEach((tensors, index) => {
         const unit = units[index];
-        if (!unit) return;
-        unit.respond(wanted(tensors, unit.outputs), true, hold);
+        unit?.respond(wanted(tensors, unit.outputs), true, hold);
       });
+      return {
+        computeInputNs: gatherNs + result.inputNs,
+        computeInferNs: result.inferNs,
+        computeOutputNs: result.outputNs + splitNs,
+      };
     } catch (error) {
       return failAll(units, error as ServerError);
     }
-    return {
-      computeInputNs: gatherNs + result.inputNs,
-      computeInferNs: result.inferNs,
-      computeOutputNs: result.outputNs + systemClock.now() - start,
-    };
   }
 
   takeBusyNs(): number {
@@ -138,6 +146,7 @@ export class OnnxInstance implements BackendInstance, Resident {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.inline[Symbol.dispose]();
     await this.thread.unload(this.session);
     await this.leave(this);
   }

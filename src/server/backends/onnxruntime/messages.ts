@@ -36,9 +36,8 @@ export interface SlotLayout {
   readonly dynamicOutputs: readonly string[];
 }
 
-/** What the main thread asks of a worker. A bare number runs a slot that is already defined. */
+/** What the main thread asks of a worker, beside running a slot that is already defined (see `command-ring.ts`). */
 export type ToWorker =
-  | number
   | { readonly kind: 'load'; readonly session: number; readonly path: string; readonly options: SessionOptions }
   | { readonly kind: 'unload'; readonly session: number }
   | { readonly kind: 'define'; readonly slot: number; readonly session: number; readonly layout: SlotLayout }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { errorMessage, internalError, type ServerError, workerUrl } from '../../../core/index.ts';
+import { createRingBuffer, MESSAGE, RingWriter } from './command-ring.ts';
 import type { FromWorker, OnnxModelInfo, RunResult, SessionOptions, SlotLayout, ToWorker } from './messages.ts';
 
 type Answer = Exclude<FromWorker, { kind: 'failed' }>;
@@ -8,7 +9,10 @@ type Waiter = (outcome: Answer | ServerError) => void;
 /** One worker thread and the sessions that live on it. Answers come in the order of the questions. */
 export class SessionThread {
   private readonly worker: Worker;
+  private readonly ring: RingWriter;
   private readonly waiters: Waiter[] = [];
+  /** Ring entries that did not fit: written as soon as the worker has answered something. */
+  private readonly backlog: number[] = [];
   private nextSession = 1;
   private nextSlot = 1;
   private failure: ServerError | undefined;
@@ -16,7 +20,9 @@ export class SessionThread {
   sessions = 0;
 
   constructor() {
-    this.worker = new Worker(workerUrl(import.meta.url, 'session-worker'), { name: 'goodput-onnx' });
+    const buffer = createRingBuffer();
+    this.ring = new RingWriter(buffer);
+    this.worker = new Worker(workerUrl(import.meta.url, 'session-worker'), { name: 'goodput-onnx', workerData: buffer });
     this.worker.on('message', (message: FromWorker) => this.settle(message));
     this.worker.on('error', (error) => this.fail(`ONNX Runtime worker thread failed: ${errorMessage(error)}`));
     this.worker.on('exit', () => this.fail('ONNX Runtime worker thread has stopped'));
@@ -57,7 +63,8 @@ export class SessionThread {
   }
 
   run(slot: number, done: (outcome: RunResult | ServerError) => void): void {
-    this.send(slot, (outcome) => done(runResult(outcome)));
+    if (!this.await((outcome) => done(runResult(outcome)))) return;
+    this.signal(slot);
   }
 
   runOnce(session: number, layout: SlotLayout, done: (outcome: RunResult | ServerError) => void): void {
@@ -75,20 +82,29 @@ export class SessionThread {
   }
 
   private send(message: ToWorker, waiter: Waiter): void {
-    if (this.failure) {
-      const failure = this.failure;
-      queueMicrotask(() => waiter(failure));
-      return;
-    }
-    this.waiters.push(waiter);
-    this.post(message);
+    if (this.await(waiter)) this.post(message);
+  }
+
+  /** Registers who gets the next answer; a dead thread answers with its failure. */
+  private await(waiter: Waiter): boolean {
+    const { failure } = this;
+    if (failure) queueMicrotask(() => waiter(failure));
+    else this.waiters.push(waiter);
+    return !failure;
   }
 
   private post(message: ToWorker): void {
-    if (this.alive) this.worker.postMessage(message);
+    if (!this.alive) return;
+    this.worker.postMessage(message);
+    this.signal(MESSAGE);
+  }
+
+  private signal(entry: number): void {
+    if (this.backlog.length > 0 || !this.ring.write(entry)) this.backlog.push(entry);
   }
 
   private settle(message: FromWorker): void {
+    while (this.backlog.length > 0 && this.ring.write(this.backlog[0] ?? MESSAGE)) this.backlog.shift();
     const waiter = this.waiters.shift();
     if (!waiter) return;
     if (typeof message === 'object' && message.kind === 'failed') waiter(internalError(message.message));
