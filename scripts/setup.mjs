@@ -1,0 +1,52 @@
+// Installs what a clone needs: npm packages, and the models of the examples.
+//   node scripts/setup.mjs            packages
+//   node scripts/setup.mjs --models   and the example models
+//   node scripts/setup.mjs --python   and a Python environment with tritonclient
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fetchModels } from './fetch-models.mjs';
+import { CACHE, pinnedNode, ROOT, run, step, works } from './lib.mjs';
+
+const OLDEST_NODE = 20;
+const marker = join(ROOT, 'node_modules', '.goodput-setup');
+
+/** Packages of the Python environment for the examples and tests. */
+const PYTHON_PACKAGES = ['tritonclient[all]==2.73.0', 'numpy==1.26.4'];
+
+export function setupPackages() {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < OLDEST_NODE) {
+    step(`Node ${OLDEST_NODE} or newer is needed, this is ${process.version}`);
+    process.exit(1);
+  }
+  const lock = join(ROOT, 'package-lock.json');
+  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
+  step('installing npm packages (about a minute the first time)');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  writeFileSync(marker, pinnedNode());
+}
+
+export function pythonPath() {
+  return join(CACHE, 'venv', 'bin', 'python');
+}
+
+export function setupPython() {
+  const done = join(CACHE, 'venv', '.ready');
+  if (existsSync(done)) return;
+  if (!works('python3', ['--version'])) {
+    step('python3 is needed for the example clients and the tests');
+    process.exit(1);
+  }
+  step('creating a Python environment with tritonclient');
+  rmSync(join(CACHE, 'venv'), { recursive: true, force: true });
+  mkdirSync(CACHE, { recursive: true });
+  run('python3', ['-m', 'venv', join(CACHE, 'venv')]);
+  run(pythonPath(), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES]);
+  writeFileSync(done, '');
+}
+
+if (process.argv[1] && import.meta.url.endsWith('/setup.mjs') && process.argv[1].endsWith('setup.mjs')) {
+  setupPackages();
+  if (process.argv.includes('--models')) fetchModels();
+  if (process.argv.includes('--python')) setupPython();
+}
