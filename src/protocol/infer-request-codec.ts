@@ -255,7 +255,7 @@ function readNumber(reader: WireReader, field: number): number | bigint {
     case 5:
       return reader.bigVarint();
     default:
-      return reader.varint();
+      return reader.signed();
   }
 }
 

@@ -1,8 +1,5 @@
 import { errorMessage, internalError } from '../core/index.ts';
 
-/** How deep JSON in a request may nest. */
-export const MAX_JSON_DEPTH = 100;
-
 const BIG_INTEGER = /[:[,\s]-?\d{16,}/;
 const NON_FINITE = /\b(?:NaN|Inf(?:inity)?)\b/;
 

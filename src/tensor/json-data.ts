@@ -18,7 +18,7 @@ const SIGNED_LIMIT: Partial<Record<DataType, number>> = { INT8: 0x80, INT16: 0x8
  */
 export function packJsonData(data: unknown, datatype: DataType, count: number): Uint8Array {
   if (!Array.isArray(data)) throw internalError("Unable to parse 'data': attempt to access JSON non-array as array");
-  if (datatype === 'BYTES') return encodeStrings(flatten(data, count) as string[]);
+  if (datatype === 'BYTES') return encodeStrings(flattenStrings(data, count));
   // A flat array of the right length is the common case: no intermediate array then.
   const values: readonly unknown[] = data.length === count && !Array.isArray(data[0]) ? data : flatten(data, count);
   const bytes = new Uint8Array(count * ELEMENT_SIZE[datatype]);
@@ -27,15 +27,28 @@ export function packJsonData(data: unknown, datatype: DataType, count: number): 
   return bytes;
 }
 
+/** How deep rows may nest; no tensor has that many dimensions. */
+const MAX_DEPTH = 100;
+
 function flatten(data: readonly unknown[], count: number): unknown[] {
   const values: unknown[] = [];
-  const visit = (value: unknown): void => {
-    if (Array.isArray(value)) for (const inner of value) visit(inner);
+  const visit = (value: unknown, depth: number): void => {
+    if (depth > MAX_DEPTH) throw internalError(`Unable to parse 'data': it nests deeper than ${MAX_DEPTH} levels`);
+    if (Array.isArray(value)) for (const inner of value) visit(inner, depth + 1);
     else values.push(value);
   };
-  visit(data);
+  visit(data, 0);
   if (values.length !== count) throw internalError(SHAPE_MISMATCH);
   return values;
+}
+
+function flattenStrings(data: readonly unknown[], count: number): readonly string[] {
+  return flatten(data, count).map((value) => {
+    if (typeof value !== 'string') {
+      throw internalError('Unable to parse JSON bytes array: attempt to access JSON non-string as string');
+    }
+    return value;
+  });
 }
 
 function writeElement(view: DataView, index: number, value: unknown, datatype: DataType): void {
@@ -106,7 +119,7 @@ function asBigSigned(value: unknown): bigint {
 function asNumber(value: unknown): number {
   if (typeof value === 'number') return value;
   if (typeof value === 'bigint') return Number(value);
-  throw typeError('double');
+  throw internalError("Unable to parse 'data': attempt to access JSON non-number as double");
 }
 
 function outOfRange(value: unknown, datatype: DataType): Error {

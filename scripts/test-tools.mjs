@@ -1,0 +1,46 @@
+// What the tests need beside npm and Python packages: a real Prometheus, curl, and the real perf_analyzer.
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CACHE, run, step, works } from './lib.mjs';
+import { pythonPath } from './setup.mjs';
+
+/** Command, Debian package, and how to see that it is there. */
+const SYSTEM_TOOLS = [
+  { name: 'prometheus', package: 'prometheus', present: () => works('prometheus', ['--version']) },
+  { name: 'curl', package: 'curl', present: () => works('curl', ['--version']) },
+  { name: 'libb64', package: 'libb64-0d', present: () => works('sh', ['-c', 'ldconfig -p | grep -q libb64.so.0d']) },
+];
+
+const PERF_ANALYZER = ['tritonclient==2.50.0', 'nvidia-cuda-runtime-cu12==12.6.77'];
+
+/** Installs what is missing where that is allowed; returns the names of what stays missing. */
+export function setupTestTools() {
+  const missing = SYSTEM_TOOLS.filter((tool) => !tool.present());
+  if (missing.length > 0) installSystemTools(missing.map((tool) => tool.package));
+  setupPerfAnalyzer();
+  return SYSTEM_TOOLS.filter((tool) => !tool.present()).map((tool) => tool.name);
+}
+
+function installSystemTools(packages) {
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  const mayInstall = works('apt-get', ['--version']) && (process.getuid?.() === 0 || process.env.CI === 'true');
+  if (!mayInstall) {
+    step(`tests that need ${packages.join(', ')} are skipped; to have them: ${command}`);
+    return;
+  }
+  step(`installing system packages for the tests: ${packages.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  run('apt-get', ['update', '-qq'], { env });
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+}
+
+/** The perf_analyzer binary out of its wheel, with the CUDA runtime library it links to. */
+function setupPerfAnalyzer() {
+  const folder = join(CACHE, 'perf-analyzer');
+  if (existsSync(join(folder, '.ready'))) return;
+  step('fetching perf_analyzer 2.50.0');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  run(pythonPath(), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--target', folder, ...PERF_ANALYZER]);
+  writeFileSync(join(folder, '.ready'), '');
+}

@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { VirtualClock } from '../../../test/support/virtual-clock.ts';
+import { NANOS_PER_MICRO, ServerError } from '../../core/index.ts';
+import type { BackendInstance, ExecutionUnit } from '../backends/contract.ts';
+import { DirectScheduler, type DynamicBatchingOptions, DynamicScheduler, type ScheduledRequest, type Scheduler } from './index.ts';
+
+const DEFAULTS: DynamicBatchingOptions = {
+  maxBatchSize: 8,
+  preferredBatchSizes: [],
+  maxQueueDelayMicros: 0,
+  preserveOrdering: false,
+  maxQueueSize: 0,
+  startThreshold: 0,
+};
+
+/** An instance that takes as long as the test says and notes what it ran. */
+class FakeInstance implements BackendInstance {
+  readonly name = 'fake';
+  readonly batches: number[][] = [];
+  private readonly clock: VirtualClock;
+  private readonly micros: (units: readonly ExecutionUnit[]) => number;
+
+  constructor(clock: VirtualClock, micros: (units: readonly ExecutionUnit[]) => number) {
+    this.clock = clock;
+    this.micros = micros;
+  }
+
+  execute(units: readonly ExecutionUnit[], done: Parameters<BackendInstance['execute']>[1]): void {
+    this.batches.push(units.map((unit) => Number(unit.requestId)));
+    const finish = (): void => {
+      for (const unit of units) {
+        if (unit.requestId.endsWith('13')) unit.fail(new ServerError('INTERNAL', 'unlucky'));
+        else unit.respond([{ name: 'ID', datatype: 'BYTES', shape: [1], data: Buffer.from(unit.requestId) }], true);
+      }
+      done({ computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 });
+    };
+    const micros = this.micros(units);
+    if (micros === 0) finish();
+    else this.clock.after(micros * NANOS_PER_MICRO, finish);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+interface Sent extends ScheduledRequest {
+  cancelled: boolean;
+  answer: string | undefined;
+  startedAt: number;
+}
+
+/** Requests with numbers for ids; `order` lists the answered ones in the order of their answers. */
+class Client {
+  readonly order: number[] = [];
+  readonly sent: Sent[] = [];
+  private readonly scheduler: Scheduler;
+  private readonly clock: VirtualClock;
+
+  constructor(scheduler: Scheduler, clock: VirtualClock) {
+    this.scheduler = scheduler;
+    this.clock = clock;
+  }
+
+  send(batchSize = 1, batchKey?: string): Sent {
+    const id = this.sent.length;
+    const settle = (answer: string): void => {
+      assert.equal(request.answer, undefined, `request ${id} was answered twice`);
+      request.answer = answer;
+      this.order.push(id);
+    };
+    const request: Sent = {
+      requestId: String(id),
+      inputs: [],
+      batchSize,
+      outputs: undefined,
+      enqueuedAt: this.clock.now(),
+      batchKey,
+      cancelled: false,
+      answer: undefined,
+      startedAt: -1,
+      started: (at) => {
+        request.startedAt = at;
+      },
+      respond: ([tensor]) => settle(Buffer.from(tensor?.data ?? []).toString()),
+      fail: (error) => settle(error.message),
+    };
+    this.sent.push(request);
+    this.scheduler.enqueue(request);
+    return request;
+  }
+}
+
+function setUp(
+  options: Partial<DynamicBatchingOptions>,
+  micros: (units: readonly ExecutionUnit[]) => number = () => 100,
+  instances = 1,
+): { clock: VirtualClock; client: Client; fakes: readonly FakeInstance[]; scheduler: DynamicScheduler } {
+  const clock = new VirtualClock();
+  const fakes = Array.from({ length: instances }, () => new FakeInstance(clock, micros));
+  const scheduler = new DynamicScheduler(fakes, clock, { executed: () => undefined }, { ...DEFAULTS, ...options });
+  return { clock, client: new Client(scheduler, clock), fakes, scheduler };
+}
+
+const sizes = (fake: FakeInstance | undefined): readonly number[] => (fake?.batches ?? []).map((batch) => batch.length);
+
+describe('dynamic batching', () => {
+  test('without a delay what is there runs at once, together', () => {
+    const { clock, client, fakes } = setUp({});
+    client.send();
+    client.send();
+    clock.settle();
+    assert.deepEqual(sizes(fakes[0]), [2]);
+  });
+
+  test('while an instance is busy requests pile up into the next batch', () => {
+    const { clock, client, fakes } = setUp({});
+    client.send();
+    clock.settle();
+    for (let index = 0; index < 11; index++) client.send();
+    clock.advance(1000);
+    assert.deepEqual(sizes(fakes[0]), [1, 8, 3]);
+    assert.equal(client.order.length, 12);
+  });
+
+  test('a batch waits for the delay of its oldest request and no longer', () => {
+    const { clock, client, fakes } = setUp({ maxQueueDelayMicros: 500 });
+    const first = client.send();
+    clock.advance(300);
+    client.send();
+    clock.advance(199);
+    assert.deepEqual(sizes(fakes[0]), []);
+    clock.advance(2);
+    assert.deepEqual(sizes(fakes[0]), [2]);
+    assert.equal(first.startedAt, 500 * NANOS_PER_MICRO);
+  });
+
+  test('a full batch does not wait', () => {
+    const { clock, client, fakes } = setUp({ maxQueueDelayMicros: 500 });
+    for (let index = 0; index < 8; index++) client.send();
+    clock.settle();
+    assert.deepEqual(sizes(fakes[0]), [8]);
+  });
+
+  test('a preferred size that is reached runs at once, and the rest goes on waiting', () => {
+    const { clock, client, fakes } = setUp({ maxQueueDelayMicros: 500, preferredBatchSizes: [4] }, () => 10);
+    for (let index = 0; index < 5; index++) client.send();
+    clock.settle();
+    assert.deepEqual(sizes(fakes[0]), [4]);
+    clock.advance(400);
+    assert.deepEqual(sizes(fakes[0]), [4]);
+    clock.advance(200);
+    assert.deepEqual(sizes(fakes[0]), [4, 1]);
+  });
+
+  test('the largest preferred size that fits is taken', () => {
+    const { clock, client, fakes } = setUp({ maxQueueDelayMicros: 500, preferredBatchSizes: [2, 4, 8] });
+    for (let index = 0; index < 7; index++) client.send();
+    clock.settle();
+    assert.deepEqual(fakes[0]?.batches[0]?.length, 4);
+  });
+
+  test('requests of several rows never exceed the largest batch', () => {
+    const { clock, client, fakes } = setUp({});
+    for (const rows of [5, 4, 8, 1]) client.send(rows);
+    clock.advance(1000);
+    assert.deepEqual(fakes[0]?.batches, [[0], [1], [2], [3]]);
+  });
+
+  test('different shapes do not share a batch', () => {
+    const { clock, client, fakes } = setUp({});
+    for (const key of ['a', 'a', 'b', 'b', 'a']) client.send(1, key);
+    clock.advance(1000);
+    assert.deepEqual(fakes[0]?.batches, [[0, 1], [2, 3], [4]]);
+  });
+
+  test('idle instances take turns', () => {
+    const { clock, client, fakes } = setUp({}, () => 10, 2);
+    for (let index = 0; index < 4; index++) {
+      client.send();
+      clock.advance(100);
+    }
+    assert.deepEqual(fakes.map((fake) => fake.batches), [[[0], [2]], [[1], [3]]]);
+  });
+
+  test('a queue that is full answers at once', () => {
+    const { clock, client } = setUp({ maxQueueSize: 2 });
+    client.send();
+    clock.settle();
+    const queued = [client.send(), client.send(), client.send()];
+    assert.match(queued[2]?.answer ?? '', /Exceeds maximum queue size/);
+    assert.equal(queued[1]?.answer, undefined);
+  });
+
+  test('a cancelled request never starts', () => {
+    const { clock, client } = setUp({});
+    client.send();
+    clock.settle();
+    const gone = client.send();
+    const stays = client.send();
+    gone.cancelled = true;
+    clock.advance(1000);
+    assert.match(gone.answer ?? '', /cancelled/);
+    assert.equal(gone.startedAt, -1);
+    assert.equal(stays.answer, '2');
+  });
+
+  test('preserve_ordering answers in order of arrival whichever instance is done first', () => {
+    const slowFirst = (units: readonly ExecutionUnit[]): number => (units[0]?.requestId === '0' ? 500 : 10);
+    const ordered = setUp({ preserveOrdering: true, maxBatchSize: 1 }, slowFirst, 2);
+    const free = setUp({ maxBatchSize: 1 }, slowFirst, 2);
+    for (const { client, clock } of [ordered, free]) {
+      for (let index = 0; index < 3; index++) client.send();
+      clock.advance(2000);
+    }
+    assert.deepEqual(ordered.client.order, [0, 1, 2]);
+    assert.deepEqual(free.client.order, [1, 2, 0]);
+  });
+
+  test('the start threshold holds everything back until it is reached', () => {
+    const { clock, client, fakes } = setUp({ startThreshold: 3 });
+    client.send();
+    client.send();
+    clock.advance(1000);
+    assert.deepEqual(sizes(fakes[0]), []);
+    client.send();
+    clock.advance(1000);
+    assert.deepEqual(sizes(fakes[0]), [3]);
+  });
+
+  test('closing fails what waits', () => {
+    const { clock, client, scheduler } = setUp({});
+    client.send();
+    clock.settle();
+    const waiting = client.send();
+    scheduler.close();
+    assert.match(waiting.answer ?? '', /being unloaded/);
+  });
+
+  test('draining ends when the last request is answered', async () => {
+    const { clock, client, scheduler } = setUp({});
+    client.send();
+    client.send();
+    let drained = false;
+    const draining = scheduler.drained().then(() => {
+      drained = true;
+    });
+    await Promise.resolve();
+    assert.ok(!drained);
+    clock.advance(1000);
+    await draining;
+    assert.deepEqual(client.order, [0, 1]);
+  });
+
+  test('ten thousand requests to an instance that answers at once do not nest', () => {
+    const { clock, client } = setUp({ maxBatchSize: 1 }, () => 0);
+    for (let index = 0; index < 10_000; index++) client.send();
+    clock.settle();
+    assert.equal(client.order.length, 10_000);
+  });
+});
+
+test('the direct scheduler runs every request alone, in order', () => {
+  const clock = new VirtualClock();
+  const fake = new FakeInstance(clock, () => 10);
+  const client = new Client(new DirectScheduler([fake], clock, { executed: () => undefined }), clock);
+  for (let index = 0; index < 3; index++) client.send();
+  clock.advance(1000);
+  assert.deepEqual(fake.batches, [[0], [1], [2]]);
+  assert.deepEqual(client.order, [0, 1, 2]);
+});
+
+test('under random arrivals, sizes, shapes and cancels every request gets its own answer exactly once', () => {
+  const step = fc.record({
+    wait: fc.nat({ max: 200 }),
+    rows: fc.integer({ min: 1, max: 8 }),
+    key: fc.constantFrom(undefined, 'a', 'b'),
+    cancel: fc.boolean(),
+  });
+  const options = fc.record({
+    preferredBatchSizes: fc.subarray([2, 4, 8]),
+    maxQueueDelayMicros: fc.constantFrom(0, 50, 500),
+    preserveOrdering: fc.boolean(),
+    maxQueueSize: fc.constantFrom(0, 3),
+  });
+  fc.assert(
+    fc.property(options, fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 40 }), (chosen, instances, steps) => {
+      const { clock, client, fakes } = setUp(chosen, (units) => 20 + 31 * (Number(units[0]?.requestId ?? 0) % 5), instances);
+      for (const { wait, rows, key, cancel } of steps) {
+        const sent = client.send(rows, key);
+        if (cancel) sent.cancelled = true;
+        clock.advance(wait);
+      }
+      clock.advance(1_000_000);
+      for (const [id, sent] of client.sent.entries()) {
+        assert.notEqual(sent.answer, undefined, `request ${id} was lost`);
+        const allowed = [String(id), 'unlucky'].includes(sent.answer ?? '') || /cancelled|maximum queue/.test(sent.answer ?? '');
+        assert.ok(allowed, `request ${id} was answered with ${sent.answer}`);
+      }
+      for (const batch of fakes.flatMap((fake) => fake.batches)) {
+        const rows = batch.reduce((sum, id) => sum + (client.sent[id]?.batchSize ?? 0), 0);
+        assert.ok(rows <= 8);
+        assert.equal(new Set(batch.map((id) => client.sent[id]?.batchKey)).size, 1);
+      }
+      if (chosen.preserveOrdering) {
+        const ran = client.order.filter((id) => (client.sent[id]?.startedAt ?? -1) >= 0);
+        assert.deepEqual(ran, [...ran].sort((a, b) => a - b));
+      }
+    }),
+  );
+});
