@@ -30,12 +30,12 @@ export function encodeInferResponseFrame(
     head: encodeOutput(output.name, output.datatype, output.shape, sharedMemory?.get(output.name)),
     data: sharedMemory?.has(output.name) ? EMPTY : output.data,
   }));
-  const raw = outputs.filter((_, index) => !sharedMemory?.has(response.outputs[index]?.name ?? ''));
 
   let size = fieldSize(nameLength) + fieldSize(response.modelVersion.length) + parameters.length;
   if (idLength > 0) size += fieldSize(idLength);
   for (const output of outputs) size += fieldSize(output.head.length);
-  for (const output of raw) size += fieldSize(output.data.length);
+  // An output in shared memory has an empty entry: clients find contents by position.
+  for (const output of outputs) size += fieldSize(output.data.length);
 
   const body = asStream ? fieldSize(size) : size;
   const writer = new WireWriter(GRPC_PREFIX + body);
@@ -51,7 +51,7 @@ export function encodeInferResponseFrame(
   if (idLength > 0) writer.string(0x1a, response.id, idLength);
   writer.raw(parameters);
   for (const output of outputs) writer.bytes(0x2a, output.head);
-  for (const output of raw) writer.bytes(0x32, output.data);
+  for (const output of outputs) writer.bytes(0x32, output.data);
   return writer.buffer;
 }
 
