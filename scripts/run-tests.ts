@@ -4,7 +4,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const pattern = process.argv[2] ?? '';
-const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts']).filter((file) => file.includes(pattern)).sort();
+const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'])
+  .filter((file) => file.includes(pattern))
+  .toSorted();
 
 let passed = 0;
 let failed = 0;

@@ -9,6 +9,8 @@ import { setupPackages, setupPython } from './setup.mjs';
 setupPackages();
 fetchModels();
 setupPython();
-const child = spawn(pinnedNode(), [join(ROOT, 'examples', 'demo', 'main.ts'), ...process.argv.slice(2)], { stdio: 'inherit' });
+const child = spawn(pinnedNode(), [join(ROOT, 'examples', 'demo', 'main.ts'), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

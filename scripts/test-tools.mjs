@@ -41,6 +41,16 @@ function setupPerfAnalyzer() {
   step('fetching perf_analyzer 2.50.0');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  run(pythonPath(), ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--target', folder, ...PERF_ANALYZER]);
+  run(pythonPath(), [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--target',
+    folder,
+    ...PERF_ANALYZER,
+  ]);
   writeFileSync(join(folder, '.ready'), '');
 }

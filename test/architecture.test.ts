@@ -24,7 +24,9 @@ const LAYERS: readonly (readonly [string, number])[] = [
 ];
 
 function areaOf(path: string): readonly [string, number] {
-  const found = LAYERS.filter(([folder]) => path.startsWith(`${folder}/`)).sort(([a], [b]) => b.length - a.length)[0];
+  const found = LAYERS.filter(([folder]) => path.startsWith(`${folder}/`)).toSorted(
+    ([a], [b]) => b.length - a.length,
+  )[0];
   if (!found) throw new Error(`src/${path} is in no layer`);
   return found;
 }

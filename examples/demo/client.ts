@@ -15,7 +15,11 @@ export interface ResultTensor {
 }
 
 /** Sends tensors to a model and returns what came back, by name. */
-export async function infer(base: string, model: string, inputs: readonly ClientTensor[]): Promise<Map<string, ResultTensor>> {
+export async function infer(
+  base: string,
+  model: string,
+  inputs: readonly ClientTensor[],
+): Promise<Map<string, ResultTensor>> {
   const header = JSON.stringify({
     inputs: inputs.map(({ name, datatype, shape, data }) => ({
       name,

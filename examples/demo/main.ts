@@ -12,7 +12,9 @@ const METRICS = 'http://127.0.0.1:8002/metrics';
 const START_TIMEOUT_MS = 60_000;
 
 const once = process.argv.includes('--once');
-const colour = process.stdout.isTTY ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m` : (_: number, text: string) => text;
+const colour = process.stdout.isTTY
+  ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m`
+  : (_: number, text: string) => text;
 const bold = (text: string): string => colour(1, text);
 const dim = (text: string): string => colour(2, text);
 const say = (text = ''): void => void process.stdout.write(`${text}\n`);
@@ -105,7 +107,9 @@ async function main(): Promise<number> {
     server.kill('SIGTERM');
     await gone;
     say();
-    say(`The demonstration is over; the server has stopped ${server.exitCode === 0 ? 'cleanly' : `with status ${server.exitCode}`}.`);
+    say(
+      `The demonstration is over; the server has stopped ${server.exitCode === 0 ? 'cleanly' : `with status ${server.exitCode}`}.`,
+    );
     return server.exitCode ?? 1;
   }
   say();

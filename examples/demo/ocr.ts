@@ -22,7 +22,13 @@ const LINE_HEIGHT = 48;
 export async function readImage(base: string, imagePath: string, alphabetPath: string): Promise<readonly ReadLine[]> {
   const image = PNG.sync.read(readFileSync(imagePath));
   const boxes = await findLines(base, image);
-  const alphabet = ['', ...readFileSync(alphabetPath, 'utf8').split('\n').filter((line) => line !== ''), ' '];
+  const alphabet = [
+    '',
+    ...readFileSync(alphabetPath, 'utf8')
+      .split('\n')
+      .filter((line) => line !== ''),
+    ' ',
+  ];
   return Promise.all(boxes.map((box) => readLine(base, image, box, alphabet)));
 }
 
@@ -32,8 +38,16 @@ async function findLines(base: string, image: PNG): Promise<readonly Box[]> {
   const whole: Box = { left: 0, top: 0, right: image.width, bottom: image.height };
   const mean = [0.485, 0.456, 0.406];
   const deviation = [0.229, 0.224, 0.225];
-  const pixels = resample(image, whole, width, height, (value, channel) => (value - (mean[channel] ?? 0)) / (deviation[channel] ?? 1));
-  const results = await infer(base, 'ocr-detection', [{ name: 'x', datatype: 'FP32', shape: [1, 3, height, width], data: pixels }]);
+  const pixels = resample(
+    image,
+    whole,
+    width,
+    height,
+    (value, channel) => (value - (mean[channel] ?? 0)) / (deviation[channel] ?? 1),
+  );
+  const results = await infer(base, 'ocr-detection', [
+    { name: 'x', datatype: 'FP32', shape: [1, 3, height, width], data: pixels },
+  ]);
   const map = output(results, 'sigmoid_0.tmp_0').data as Float32Array;
   return groupRows(map, width, height).map((box) => ({
     left: (Math.max(0, box.left - 6) * image.width) / width,
@@ -53,7 +67,7 @@ function groupRows(map: Float32Array, width: number, height: number): readonly B
     if (box.right - box.left > 8 && box.bottom - box.top > 4) boxes.push(box);
   }
   const lines: Box[] = [];
-  for (const box of boxes.sort((a, b) => a.top - b.top || a.left - b.left)) {
+  for (const box of boxes.toSorted((a, b) => a.top - b.top || a.left - b.left)) {
     const line = lines.find((other) => overlap(other, box) > 0.5);
     if (!line) lines.push(box);
     else {
@@ -104,7 +118,12 @@ async function readLine(base: string, image: PNG, box: Box, alphabet: readonly s
 }
 
 /** Takes the best character of every column; repeats and blanks fall away. */
-function decodeText(probabilities: Float32Array, steps: number, classes: number, alphabet: readonly string[]): ReadLine {
+function decodeText(
+  probabilities: Float32Array,
+  steps: number,
+  classes: number,
+  alphabet: readonly string[],
+): ReadLine {
   let text = '';
   let sum = 0;
   let count = 0;

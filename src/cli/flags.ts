@@ -107,7 +107,9 @@ export function parseFlags(
 
 function checkValue(spec: FlagSpec, name: string, value: string): void {
   if (spec.choices && !spec.choices.includes(value)) {
-    throw new UsageError(`--${name} must be one of ${spec.choices.join(', ')}, got '${value}'${didYouMean(value, spec.choices)}`);
+    throw new UsageError(
+      `--${name} must be one of ${spec.choices.join(', ')}, got '${value}'${didYouMean(value, spec.choices)}`,
+    );
   }
   switch (spec.kind) {
     case 'string':
@@ -121,7 +123,8 @@ function checkValue(spec: FlagSpec, name: string, value: string): void {
     case 'integer':
     case 'number': {
       const number = Number(value);
-      const wellFormed = value.trim() !== '' && (spec.kind === 'integer' ? Number.isInteger(number) : Number.isFinite(number));
+      const wellFormed =
+        value.trim() !== '' && (spec.kind === 'integer' ? Number.isInteger(number) : Number.isFinite(number));
       const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = spec;
       if (!wellFormed || number < minimum || number > maximum) {
         throw new UsageError(`--${name} must be ${describeRange(spec)}, got '${value}'`);

@@ -16,8 +16,8 @@ Commands:
 'goodput serve --help' lists its flags.
 `;
 
-/** Names that scripts may call through \`goodput compat\` and that this version does not have. */
-const ABSENT_TOOLS = ['perf_analyzer', 'model-analyzer', 'genai-perf'];
+/** Names that scripts may call through `goodput compat` and that this version does not have. */
+const ABSENT_TOOLS: ReadonlySet<string> = new Set(['perf_analyzer', 'model-analyzer', 'genai-perf']);
 
 const COMMANDS: Readonly<Record<string, (argv: readonly string[]) => number | Promise<number>>> = {
   serve: (argv) => serveCommand(argv, GOODPUT_DEFAULTS),
@@ -42,7 +42,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const command = COMMANDS[name];
   if (command) return command(rest);
-  if (ABSENT_TOOLS.includes(name)) throw new UsageError(`${name} is not part of goodput ${packageVersion()} yet`);
+  if (ABSENT_TOOLS.has(name)) throw new UsageError(`${name} is not part of goodput ${packageVersion()} yet`);
   throw new UsageError(`unknown command '${name}'${didYouMean(name, Object.keys(COMMANDS))}`);
 }
 

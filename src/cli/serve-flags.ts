@@ -142,9 +142,27 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     group: 'Endpoints',
     help: 'Goodput only. Longest gRPC message taken, in bytes.',
   },
-  { name: 'allow-metrics', kind: 'boolean', defaultText: 'true', group: 'Endpoints', help: 'Serve Prometheus metrics.' },
-  { name: 'metrics-port', ...PORT, defaultText: '8002', group: 'Endpoints', help: 'Port of the metrics; 0 takes a free one.' },
-  { name: 'metrics-address', kind: 'string', defaultText: '--host', group: 'Endpoints', help: 'Address of the metrics.' },
+  {
+    name: 'allow-metrics',
+    kind: 'boolean',
+    defaultText: 'true',
+    group: 'Endpoints',
+    help: 'Serve Prometheus metrics.',
+  },
+  {
+    name: 'metrics-port',
+    ...PORT,
+    defaultText: '8002',
+    group: 'Endpoints',
+    help: 'Port of the metrics; 0 takes a free one.',
+  },
+  {
+    name: 'metrics-address',
+    kind: 'string',
+    defaultText: '--host',
+    group: 'Endpoints',
+    help: 'Address of the metrics.',
+  },
   {
     name: 'max-inflight-bytes',
     kind: 'integer',
@@ -180,7 +198,13 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     group: 'Logging',
     help: "Form of a line: Triton's two, or one JSON object a line (Goodput only).",
   },
-  { name: 'log-file', kind: 'string', defaultText: 'standard error', group: 'Logging', help: 'File to append the log to.' },
+  {
+    name: 'log-file',
+    kind: 'string',
+    defaultText: 'standard error',
+    group: 'Logging',
+    help: 'File to append the log to.',
+  },
 ];
 
 const LATER = 'this version of goodput does not have it';

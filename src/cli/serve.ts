@@ -161,7 +161,9 @@ function report(server: RunningServer, logger: Logger): void {
     logger.info(`${(row[0] ?? '').padEnd(width(0))}  ${(row[1] ?? '').padEnd(width(1))}  ${row[2] ?? ''}`);
   }
   const uptime = process.uptime().toFixed(2);
-  logger.info(`goodput ${packageVersion()} is serving ${server.engine.allModels().length} model version(s), ${uptime} s after its start`);
+  logger.info(
+    `goodput ${packageVersion()} is serving ${server.engine.allModels().length} model version(s), ${uptime} s after its start`,
+  );
 }
 
 function hintAtNetwork(flags: FlagValues, defaults: ServeDefaults, logger: Logger): void {

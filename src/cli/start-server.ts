@@ -63,7 +63,12 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
   };
   try {
     const http = await open('HTTPService', options.http, ({ host, port }) =>
-      listenHttp(createHttpHandler({ engine, identity, host }), { host, port, maxInputBytes: options.maxInputBytes, logger }),
+      listenHttp(createHttpHandler({ engine, identity, host }), {
+        host,
+        port,
+        maxInputBytes: options.maxInputBytes,
+        logger,
+      }),
     );
     const grpc = await open('GRPCInferenceService', options.grpc, ({ host, port }) =>
       listenGrpc(createGrpcService(engine, identity), { host, port, maxMessageBytes: options.maxMessageBytes, logger }),
@@ -88,7 +93,12 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
   }
 }
 
-async function stop(engine: Engine, listeners: readonly Closable[], timeoutSeconds: number, logger: Logger): Promise<void> {
+async function stop(
+  engine: Engine,
+  listeners: readonly Closable[],
+  timeoutSeconds: number,
+  logger: Logger,
+): Promise<void> {
   await engine.stop(timeoutSeconds).catch((error: unknown) => logger.error(`stopping: ${errorMessage(error)}`));
   await Promise.all(listeners.map((listener) => listener.close()));
 }

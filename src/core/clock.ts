@@ -12,7 +12,6 @@ export interface Clock {
 
 export const NANOS_PER_MICRO = 1_000;
 export const NANOS_PER_MILLI = 1_000_000;
-export const NANOS_PER_SECOND = 1_000_000_000;
 
 /** The process's own clock. Node's timers have millisecond resolution: shorter waits spin on `setImmediate`. */
 export const systemClock: Clock = {

@@ -19,12 +19,14 @@ export function parseLogSettings(body: Readonly<Record<string, unknown>>): Parti
         change.logError = expectBoolean(name, value);
         break;
       case 'log_verbose_level':
-        if (!Number.isInteger(value) || (value as number) < 0) throw invalidArgument(`'${name}' must be an integer >= 0`);
+        if (!Number.isInteger(value) || (value as number) < 0)
+          throw invalidArgument(`'${name}' must be an integer >= 0`);
         change.logVerboseLevel = value as number;
         break;
       case 'log_format': {
         const format = LOG_FORMATS.find((known) => known === value);
-        if (!format) throw invalidArgument(`'${name}' must be one of ${LOG_FORMATS.join(', ')}, got ${JSON.stringify(value)}`);
+        if (!format)
+          throw invalidArgument(`'${name}' must be one of ${LOG_FORMATS.join(', ')}, got ${JSON.stringify(value)}`);
         change.logFormat = format;
         break;
       }
@@ -38,12 +40,15 @@ export function parseLogSettings(body: Readonly<Record<string, unknown>>): Parti
 }
 
 function expectBoolean(name: string, value: unknown): boolean {
-  if (typeof value !== 'boolean') throw invalidArgument(`'${name}' must be true or false, got ${JSON.stringify(value)}`);
+  if (typeof value !== 'boolean')
+    throw invalidArgument(`'${name}' must be true or false, got ${JSON.stringify(value)}`);
   return value;
 }
 
 /** Settings under the names of the logging extension. */
-export function describeLogSettings(settings: Readonly<LogSettings>): Readonly<Record<string, string | boolean | number>> {
+export function describeLogSettings(
+  settings: Readonly<LogSettings>,
+): Readonly<Record<string, string | boolean | number>> {
   return {
     log_file: settings.logFile,
     log_info: settings.logInfo,

@@ -343,7 +343,9 @@ function bindData(modelName: string, inputs: readonly RawInput[], raw: readonly 
       }
       const data = raw[nextRaw++];
       if (data === undefined) {
-        throw invalidArgument(`unable to find data for input tensor '${input.name}' for model '${modelName}' in request.`);
+        throw invalidArgument(
+          `unable to find data for input tensor '${input.name}' for model '${modelName}' in request.`,
+        );
       }
       return bind(data);
     }

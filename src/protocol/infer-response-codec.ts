@@ -27,7 +27,7 @@ export function encodeInferResponseFrame(
   const idLength = Buffer.byteLength(response.id);
   const parameters = encodeParameterFields(response.parameters);
   const outputs: EncodedOutput[] = response.outputs.map((output) => ({
-    head: encodeOutput(output.name, output.datatype, output.shape, sharedMemory?.get(output.name)),
+    head: encodeOutput(output.name, output.datatype, output.shape),
     data: sharedMemory?.has(output.name) ? EMPTY : output.data,
   }));
 
@@ -64,27 +64,11 @@ export function grpcFrame(message: Uint8Array): Buffer {
   return frame;
 }
 
-/**
- * Output heads repeat from request to request: name, type and shape of a model's answers are few. Those without
- * shared memory are kept.
- */
+/** Output heads repeat from request to request: name, type and shape of a model's answers are few. */
 const heads = new Map<string, Buffer>();
 const MAX_HEADS = 4096;
 
-function encodeOutput(
-  name: string,
-  datatype: string,
-  shape: readonly number[],
-  region: { region: string; offset: number; byteSize: number } | undefined,
-): Buffer {
-  if (region) {
-    const parameters = encodeParameterFields({
-      shared_memory_region: region.region,
-      shared_memory_offset: region.offset,
-      shared_memory_byte_size: region.byteSize,
-    });
-    return Buffer.concat([plainOutput(name, datatype, shape), parameters]);
-  }
+function encodeOutput(name: string, datatype: string, shape: readonly number[]): Buffer {
   const key = `${name}\0${datatype}\0${shape.join()}`;
   const known = heads.get(key);
   if (known) return known;

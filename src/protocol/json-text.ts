@@ -10,7 +10,7 @@ const NON_FINITE = /\b(?:NaN|Inf(?:inity)?)\b/;
  */
 export function parseJsonText(text: string): unknown {
   try {
-    return BIG_INTEGER.test(text) ? JSON.parse(text, exactIntegers as Reviver) : JSON.parse(text);
+    return BIG_INTEGER.test(text) ? JSON.parse(text, exactIntegers) : JSON.parse(text);
   } catch (error) {
     if (!NON_FINITE.test(text)) throw malformed(error);
   }
@@ -20,8 +20,6 @@ export function parseJsonText(text: string): unknown {
     throw malformed(error);
   }
 }
-
-type Reviver = (key: string, value: unknown) => unknown;
 
 /** Engines that pass the source text to the reviver keep big integers exact; older ones give the nearest number. */
 function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {

@@ -21,7 +21,10 @@ describe('infer request', () => {
     for (let round = 0; round < 2; round++) {
       const { request, binaryByDefault } = parse(body, header.length);
       assert.equal(request.id, '7');
-      assert.deepEqual(request.inputs.map((tensor) => [...tensor.data]), [[1, 2], [3]]);
+      assert.deepEqual(
+        request.inputs.map((tensor) => [...tensor.data]),
+        [[1, 2], [3]],
+      );
       assert.deepEqual(request.parameters, { k: 1 });
       assert.ok(binaryByDefault);
     }
@@ -41,7 +44,9 @@ describe('infer request', () => {
   });
 
   test('NaN and Infinity are numbers outside of strings only', () => {
-    const { request } = parse('{"id":"NaN","inputs":[{"name":"I","datatype":"FP32","shape":[2],"data":[NaN,-Infinity]}]}');
+    const { request } = parse(
+      '{"id":"NaN","inputs":[{"name":"I","datatype":"FP32","shape":[2],"data":[NaN,-Infinity]}]}',
+    );
     assert.equal(request.id, 'NaN');
     const data = Buffer.from(request.inputs[0]?.data ?? []);
     assert.ok(Number.isNaN(data.readFloatLE(0)));
@@ -58,16 +63,44 @@ describe('infer request', () => {
   const mistakes: readonly (readonly [string, string, RegExp])[] = [
     ['no JSON', '{', /^failed to parse the request JSON buffer: /],
     ['no inputs', '{}', /^Unable to parse 'inputs': attempt to access non-existing object member 'inputs'$/],
-    ['inputs of a wrong type', '{"inputs":{}}', /^Unable to parse 'inputs': attempt to access JSON non-array as array$/],
-    ['id of a wrong type', '{"id":3,"inputs":[]}', /^Unable to parse 'id': attempt to access JSON non-string as string$/],
-    ['an unknown data type', '{"inputs":[{"name":"I","datatype":"X","shape":[1],"data":[1]}]}', /^invalid datatype for input I$/],
+    [
+      'inputs of a wrong type',
+      '{"inputs":{}}',
+      /^Unable to parse 'inputs': attempt to access JSON non-array as array$/,
+    ],
+    [
+      'id of a wrong type',
+      '{"id":3,"inputs":[]}',
+      /^Unable to parse 'id': attempt to access JSON non-string as string$/,
+    ],
+    [
+      'an unknown data type',
+      '{"inputs":[{"name":"I","datatype":"X","shape":[1],"data":[1]}]}',
+      /^invalid datatype for input I$/,
+    ],
     ['no data', '{"inputs":[{"name":"I","datatype":"INT32","shape":[1]}]}', /But no field is set$/],
     ['data twice', input('"data":[1,2],"parameters":{"binary_data_size":8}'), /But more than one field is set$/],
-    ['a negative dimension', '{"inputs":[{"name":"I","datatype":"INT32","shape":[-1],"data":[1]}]}', /^Unable to parse 'shape': /],
-    ['FP16 as JSON', '{"inputs":[{"name":"I","datatype":"FP16","shape":[1],"data":[1]}]}', /^receiving FP16 data via JSON is not supported/],
+    [
+      'a negative dimension',
+      '{"inputs":[{"name":"I","datatype":"INT32","shape":[-1],"data":[1]}]}',
+      /^Unable to parse 'shape': /,
+    ],
+    [
+      'FP16 as JSON',
+      '{"inputs":[{"name":"I","datatype":"FP16","shape":[1],"data":[1]}]}',
+      /^receiving FP16 data via JSON is not supported/,
+    ],
     ['a structured parameter', '{"inputs":[],"parameters":{"a":[1]}}', /^parameter 'a' has invalid type/],
-    ['a reserved parameter', '{"inputs":[],"parameters":{"triton_a":1}}', /^parameter keys starting with 'triton_' are reserved/],
-    ['an overflowing shape', '{"inputs":[{"name":"I","datatype":"INT32","shape":[9007199254740991,9007199254740991],"data":[1]}]}', /out of range/],
+    [
+      'a reserved parameter',
+      '{"inputs":[],"parameters":{"triton_a":1}}',
+      /^parameter keys starting with 'triton_' are reserved/,
+    ],
+    [
+      'an overflowing shape',
+      '{"inputs":[{"name":"I","datatype":"INT32","shape":[9007199254740991,9007199254740991],"data":[1]}]}',
+      /out of range/,
+    ],
   ];
   for (const [what, body, message] of mistakes) {
     test(`${what} is refused`, () => assert.throws(() => parse(body), { name: 'ServerError', message }));
@@ -76,7 +109,10 @@ describe('infer request', () => {
   test('too few and too many binary bytes are refused', () => {
     const header = '{"inputs":[{"name":"A","datatype":"UINT8","shape":[2],"parameters":{"binary_data_size":2}}]}';
     const body = (bytes: number): Buffer => Buffer.concat([Buffer.from(header), Buffer.alloc(bytes)]);
-    assert.throws(() => parse(body(1), header.length), /unexpected size for input 'A', expecting 1 additional bytes for model 'm'/);
+    assert.throws(
+      () => parse(body(1), header.length),
+      /unexpected size for input 'A', expecting 1 additional bytes for model 'm'/,
+    );
     assert.throws(() => parse(body(3), header.length), /unexpected additional input data for model 'm'/);
   });
 });
@@ -108,7 +144,10 @@ describe('infer response', () => {
   });
 
   test('FP16 has no JSON form', () => {
-    const half = { ...response, outputs: [{ name: 'H', datatype: 'FP16' as const, shape: [1], data: Buffer.alloc(2) }] };
+    const half = {
+      ...response,
+      outputs: [{ name: 'H', datatype: 'FP16' as const, shape: [1], data: Buffer.alloc(2) }],
+    };
     assert.throws(() => encodeInferResponse(half, () => false), /sending FP16 data via JSON is not supported/);
   });
 });

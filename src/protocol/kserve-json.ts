@@ -275,8 +275,8 @@ export interface HttpInferResponse {
   readonly binaryBytes: number;
 }
 
-/** Outputs that were written to shared memory instead, by name. */
-export type SharedMemoryOutputs = ReadonlyMap<string, SharedMemoryReference>;
+/** Names of outputs that were written to shared memory: they are announced without data, as Triton does. */
+export type SharedMemoryOutputs = ReadonlySet<string>;
 
 /**
  * Encodes one response.
@@ -299,9 +299,8 @@ export function encodeInferResponse(
   for (const output of response.outputs) {
     json += `${separator}{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`;
     separator = ',';
-    const region = sharedMemory?.get(output.name);
-    if (region) {
-      json += `,"parameters":{"shared_memory_region":${JSON.stringify(region.region)},"shared_memory_offset":${region.offset},"shared_memory_byte_size":${output.data.length}}}`;
+    if (sharedMemory?.has(output.name)) {
+      json += '}';
     } else if (isBinary(output.name)) {
       json += `,"parameters":{"binary_data_size":${output.data.length}}}`;
       binary.push(output.data);

@@ -42,7 +42,10 @@ function fieldToJson(message: ReflectMessage, field: DescField): string | undefi
   }
 }
 
-function valueToJson(value: unknown, enumeration: { readonly value: Record<number, { name: string }> } | undefined): string {
+function valueToJson(
+  value: unknown,
+  enumeration: { readonly value: Record<number, { name: string }> } | undefined,
+): string {
   if (enumeration) return JSON.stringify(enumeration.value[Number(value)]?.name ?? value);
   if (typeof value === 'bigint') return String(value);
   if (typeof value === 'object' && value !== null) return messageToJson(value as ReflectMessage);

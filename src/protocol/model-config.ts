@@ -2,13 +2,9 @@ import type { DataType as WireDataType } from '../tensor/index.ts';
 import { DataType } from './generated/model_config_pb.js';
 
 export {
-  BatchInput_Kind,
-  type BatchInput,
-  type BatchOutput,
   DataType as ConfigDataType,
   type ModelConfig,
   ModelConfigSchema,
-  type ModelDynamicBatching,
   type ModelInput,
   type ModelInstanceGroup,
   ModelInstanceGroup_Kind,
@@ -18,9 +14,6 @@ export {
   ModelInputSchema,
   ModelOptimizationPolicySchema,
   ModelOutputSchema,
-  ModelQueuePolicy_TimeoutAction,
-  type ModelTensorReshape,
-  type ModelVersionPolicy,
   ModelVersionPolicySchema,
 } from './generated/model_config_pb.js';
 
@@ -50,7 +43,7 @@ export function wireDataType(type: DataType): WireDataType | undefined {
 /** The configuration's enum value of a wire data type. */
 export function configDataType(type: WireDataType): DataType {
   const entry = Object.entries(TO_WIRE).find(([, wire]) => wire === type);
-  return entry === undefined ? DataType.TYPE_INVALID : (Number(entry[0]) as DataType);
+  return entry === undefined ? DataType.TYPE_INVALID : Number(entry[0]);
 }
 
 /** `TYPE_INT32`, as configurations and Triton's messages spell a data type. */

@@ -32,7 +32,8 @@ export function parseGpuList(csv: string): readonly GpuDevice[] {
   const gpus: GpuDevice[] = [];
   for (const line of csv.split('\n')) {
     const match = /^\s*(\d+)\s*,\s*(\d+\.\d+)\s*$/.exec(line);
-    if (match?.[1] !== undefined && match[2] !== undefined) gpus.push({ id: Number(match[1]), computeCapability: match[2] });
+    if (match?.[1] !== undefined && match[2] !== undefined)
+      gpus.push({ id: Number(match[1]), computeCapability: match[2] });
   }
   return gpus;
 }

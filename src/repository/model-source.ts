@@ -30,8 +30,9 @@ export interface SourceOptions extends NormalizeOptions {
 /** Reads, normalizes and checks a model's configuration and the versions it selects. */
 export async function readModelSource(folder: ModelFolder, options: SourceOptions): Promise<ModelSource> {
   const available = await listVersions(folder.path);
-  const { config, warnings } = await readConfig(folder, available, options);
+  const { config, warnings } = await readConfig(folder, options);
   if (config.name === '') config.name = folder.name;
+  if (options.autoComplete) await completeBackend(folder, available, config);
   if (config.name !== folder.name) {
     throw invalidArgument(
       `unexpected directory name '${folder.name}' for model '${config.name}', directory name must equal model name`,
@@ -39,7 +40,8 @@ export async function readModelSource(folder: ModelFolder, options: SourceOption
   }
   const more = normalizeConfig(config, options);
   rejectEscape(config.defaultModelFilename, 'default_model_filename', config.name);
-  for (const filename of Object.values(config.ccModelFilenames)) rejectEscape(filename, 'cc_model_filenames', config.name);
+  for (const filename of Object.values(config.ccModelFilenames))
+    rejectEscape(filename, 'cc_model_filenames', config.name);
   return {
     folder,
     config,
@@ -51,7 +53,6 @@ export async function readModelSource(folder: ModelFolder, options: SourceOption
 
 async function readConfig(
   folder: ModelFolder,
-  versions: readonly number[],
   options: SourceOptions,
 ): Promise<{ config: ModelConfig; warnings: readonly string[] }> {
   if (options.configOverride !== undefined) {
@@ -62,29 +63,29 @@ async function readConfig(
     if (text !== undefined) return parseModelConfig(text, join(folder.path, name));
   }
   if (!options.autoComplete) {
-    throw invalidArgument(`failed to open text file for read ${join(folder.path, 'config.pbtxt')}: No such file or directory`);
+    throw invalidArgument(
+      `failed to open text file for read ${join(folder.path, 'config.pbtxt')}: No such file or directory`,
+    );
   }
-  return { config: await guessConfig(folder, versions), warnings: [] };
+  return { config: create(ModelConfigSchema), warnings: [] };
 }
 
 function configFiles(configName: string | undefined): readonly string[] {
   return configName === undefined ? ['config.pbtxt'] : [join('configs', `${configName}.pbtxt`), 'config.pbtxt'];
 }
 
-/** A model without a configuration is known by its file. */
-async function guessConfig(folder: ModelFolder, versions: readonly number[]): Promise<ModelConfig> {
+/** A model whose configuration names no backend, or that has none, is known by its file. */
+async function completeBackend(folder: ModelFolder, versions: readonly number[], config: ModelConfig): Promise<void> {
+  if (config.backend !== '' || config.platform !== '' || config.schedulingChoice.case === 'ensembleScheduling') return;
   for (const version of versions) {
     const found = backendOfFiles(await readdir(join(folder.path, String(version))));
-    if (found) {
-      return create(ModelConfigSchema, {
-        name: folder.name,
-        backend: found.backend,
-        platform: found.backend === 'python' ? '' : (platformOfBackend(found.backend) ?? ''),
-      });
-    }
+    if (!found) continue;
+    config.backend = found.backend;
+    config.platform = found.backend === 'python' ? '' : (platformOfBackend(found.backend) ?? '');
+    return;
   }
   throw invalidArgument(
-    `model '${folder.name}' has no config.pbtxt and no version folder with a model file that tells its backend`,
+    `model '${folder.name}' names no backend, and no version folder has a model file that tells it (such as model.onnx)`,
   );
 }
 
@@ -102,7 +103,9 @@ async function readLabels(folder: ModelFolder, config: ModelConfig): Promise<Rea
     rejectEscape(output.labelFilename, 'label_filename', config.name);
     const text = await readTextIfPresent(join(folder.path, output.labelFilename));
     if (text === undefined) {
-      throw invalidArgument(`label file '${output.labelFilename}' of output '${output.name}' of model '${config.name}' does not exist`);
+      throw invalidArgument(
+        `label file '${output.labelFilename}' of output '${output.name}' of model '${config.name}' does not exist`,
+      );
     }
     const lines = text.split(/\r?\n/);
     if (lines.at(-1) === '') lines.pop();

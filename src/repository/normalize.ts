@@ -59,7 +59,9 @@ function normalizeVersionPolicy(config: ModelConfig): void {
   config.versionPolicy ??= create(ModelVersionPolicySchema);
   const policy = config.versionPolicy;
   if (policy.policyChoice.case === undefined) {
-    config.versionPolicy = create(ModelVersionPolicySchema, { policyChoice: { case: 'latest', value: { numVersions: 1 } } });
+    config.versionPolicy = create(ModelVersionPolicySchema, {
+      policyChoice: { case: 'latest', value: { numVersions: 1 } },
+    });
   } else if (policy.policyChoice.case === 'latest' && policy.policyChoice.value.numVersions === 0) {
     policy.policyChoice.value.numVersions = 1;
   }

@@ -21,13 +21,19 @@ import {
 } from './index.ts';
 
 const OPTIONS = { devices: NO_DEVICES, strictDevices: false, autoComplete: true };
-const TWO_GPUS = { gpus: [{ id: 0, computeCapability: '7.5' }, { id: 1, computeCapability: '8.6' }] };
+const TWO_GPUS = {
+  gpus: [
+    { id: 0, computeCapability: '7.5' },
+    { id: 1, computeCapability: '8.6' },
+  ],
+};
 const config = (text: string): ReturnType<typeof parseModelConfig>['config'] => parseModelConfig(text, 'c').config;
 
 describe('versions', () => {
   test('leading zeros and other names do not count', async () => {
     using repository = new TemporaryRepository();
-    for (const name of ['1', '10', '2', '003', 'abc', '0', '-1']) mkdirSync(join(repository.path, 'm', name), { recursive: true });
+    for (const name of ['1', '10', '2', '003', 'abc', '0', '-1'])
+      mkdirSync(join(repository.path, 'm', name), { recursive: true });
     repository.model('m', { '7': 'a file' });
     assert.deepEqual(await listVersions(join(repository.path, 'm')), [1, 2, 10]);
   });
@@ -84,7 +90,11 @@ describe('devices', () => {
 
 describe('defaults', () => {
   test('two CPU instances for onnxruntime, one for identity', () => {
-    for (const [backend, count] of [['onnxruntime', 2], ['identity', 1], ['python', 1]] as const) {
+    for (const [backend, count] of [
+      ['onnxruntime', 2],
+      ['identity', 1],
+      ['python', 1],
+    ] as const) {
       const parsed = config(`name: "m" backend: "${backend}"`);
       normalizeConfig(parsed, OPTIONS);
       assert.equal(parsed.instanceGroup[0]?.count, count);
@@ -96,9 +106,23 @@ describe('defaults', () => {
     normalizeConfig(parsed, OPTIONS);
     const json = modelConfigToJson(parsed);
     assert.deepEqual(Object.keys(JSON.parse(json) as object), [
-      'name', 'platform', 'backend', 'runtime', 'version_policy', 'max_batch_size', 'input', 'output', 'batch_input',
-      'batch_output', 'optimization', 'instance_group', 'default_model_filename', 'cc_model_filenames', 'metric_tags',
-      'parameters', 'model_warmup',
+      'name',
+      'platform',
+      'backend',
+      'runtime',
+      'version_policy',
+      'max_batch_size',
+      'input',
+      'output',
+      'batch_input',
+      'batch_output',
+      'optimization',
+      'instance_group',
+      'default_model_filename',
+      'cc_model_filenames',
+      'metric_tags',
+      'parameters',
+      'model_warmup',
     ]);
     assert.match(json, /"dims":\[16\],"is_shape_tensor":false,"allow_ragged_batch":false,"optional":false/);
     assert.match(json, /"default_model_filename":"model.onnx"/);
@@ -112,12 +136,21 @@ describe('validation', () => {
     ['input { name: "a" dims: 1 }', /must specify 'data_type'/],
     ['input { data_type: TYPE_INT32 dims: 1 }', /must specify 'name'/],
     ['input { name: "a" data_type: TYPE_INT32 dims: 0 }', /dimension must be integer >= 1, or -1/],
-    ['input { name: "a" data_type: TYPE_INT32 dims: 4 reshape { shape: [ 3 ] } }', /different size for dims and reshape/],
+    [
+      'input { name: "a" data_type: TYPE_INT32 dims: 4 reshape { shape: [ 3 ] } }',
+      /different size for dims and reshape/,
+    ],
     ['input { name: "a" data_type: TYPE_INT32 dims: [ -1 ] reshape { shape: [ 3 ] } }', /variable-size dimensions/],
-    ['max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 8 ] }', /preferred size must be <= max batch size for m: 8 > 4/],
+    [
+      'max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 8 ] }',
+      /preferred size must be <= max batch size for m: 8 > 4/,
+    ],
     ['max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 0 ] }', /must be positive/],
     ['instance_group { kind: KIND_CPU gpus: 0 }', /has kind KIND_CPU but specifies one or more GPUs/],
-    ['input { name: "a" data_type: TYPE_INT32 dims: 1 } input { name: "a" data_type: TYPE_INT32 dims: 1 }', /given more than once/],
+    [
+      'input { name: "a" data_type: TYPE_INT32 dims: 1 } input { name: "a" data_type: TYPE_INT32 dims: 1 }',
+      /given more than once/,
+    ],
   ];
   for (const [text, message] of mistakes) {
     test(text, () => {
@@ -147,7 +180,12 @@ describe('reading a model', () => {
   });
 
   test('file names in a configuration stay inside the version folder', async () => {
-    using repository = new TemporaryRepository().identity('m', 'TYPE_INT32', '[ 1 ]', 'default_model_filename: "../../x"');
+    using repository = new TemporaryRepository().identity(
+      'm',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'default_model_filename: "../../x"',
+    );
     await assert.rejects(
       readModelSource(await findModelFolder([repository.path], 'm'), OPTIONS),
       /default_model_filename '..\/..\/x' of model 'm' must stay inside the version folder/,
@@ -180,7 +218,18 @@ describe('the configurations of the guides', () => {
     return parseModelConfig(readFileSync(path, 'utf8'), `${name}.pbtxt`);
   };
 
-  for (const name of ['bert-classifier', 'cc-model-filenames', 'cpu-fallback', 'gpu-group', 'large-and-small', 'nlp-ensemble', 'step2-batching', 'step3-tokenizer', 'step4-bert', 'step5-warmup']) {
+  for (const name of [
+    'bert-classifier',
+    'cc-model-filenames',
+    'cpu-fallback',
+    'gpu-group',
+    'large-and-small',
+    'nlp-ensemble',
+    'step2-batching',
+    'step3-tokenizer',
+    'step4-bert',
+    'step5-warmup',
+  ]) {
     test(`${name} is valid as printed`, () => {
       const { config: parsed, warnings } = load(name);
       assert.deepEqual(warnings, []);

@@ -50,7 +50,7 @@ async function listRepository(repository: string): Promise<readonly string[]> {
       names.push(entry.name);
     }
   }
-  return names.sort();
+  return names.toSorted();
 }
 
 /** A model name is the name of one folder: whatever could reach elsewhere is refused before a path is built. */
@@ -67,7 +67,7 @@ export async function findModelFolder(repositories: readonly string[], name: str
     if (await isDirectory(path)) found.push({ name, path, repository });
   }
   const [only] = found;
-  if (only === undefined) throw notFound(`model '${name}' is not in any model repository`);
+  if (only === undefined) throw notFound(`model '${name}': model not found in any model repository`);
   if (found.length > 1) {
     throw invalidArgument(
       `failed to poll model '${name}': not unique across all model repositories: ${found.map((folder) => folder.path).join(', ')}`,
@@ -94,7 +94,7 @@ export async function listVersions(modelPath: string): Promise<readonly number[]
     if (!Number.isSafeInteger(version)) continue;
     if (entry.isDirectory() || (await isDirectory(join(modelPath, entry.name)))) versions.push(version);
   }
-  return versions.sort((a, b) => a - b);
+  return versions.toSorted((a, b) => a - b);
 }
 
 /**
@@ -115,8 +115,8 @@ function chooseVersions(config: ModelConfig, available: readonly number[]): read
     case 'all':
       return available;
     case 'specific': {
-      const wanted = choice.value.versions.map(Number);
-      return available.filter((version) => wanted.includes(version));
+      const wanted = new Set(choice.value.versions.map(Number));
+      return available.filter((version) => wanted.has(version));
     }
     case 'latest':
       return available.slice(-Math.max(1, choice.value.numVersions));

@@ -17,7 +17,9 @@ export function validateConfig(config: ModelConfig, devices: DeviceInventory): v
   const name = config.name;
   if (name === '') throw invalidArgument('model configuration must specify a model name');
   if (config.backend === '') {
-    throw invalidArgument(`unexpected platform type '' for ${name}: the configuration must specify 'backend' or 'platform'`);
+    throw invalidArgument(
+      `unexpected platform type '' for ${name}: the configuration must specify 'backend' or 'platform'`,
+    );
   }
   if (config.maxBatchSize < 0) {
     throw invalidArgument(`'max_batch_size' must be non-negative value for ${name}, got ${config.maxBatchSize}`);
@@ -42,7 +44,8 @@ function validateBatcher(config: ModelConfig): void {
   if (config.schedulingChoice.case !== 'dynamicBatching') return;
   const { preferredBatchSize } = config.schedulingChoice.value;
   for (const size of preferredBatchSize) {
-    if (size <= 0) throw invalidArgument(`dynamic batching preferred size must be positive for ${config.name}, got ${size}`);
+    if (size <= 0)
+      throw invalidArgument(`dynamic batching preferred size must be positive for ${config.name}, got ${size}`);
     if (size > config.maxBatchSize) {
       throw invalidArgument(
         `dynamic batching preferred size must be <= max batch size for ${config.name}: ${size} > ${config.maxBatchSize}`,
@@ -105,10 +108,14 @@ function rejectDuplicates(tensors: readonly { name: string }[], kind: string, mo
 
 function validateGroup(group: ModelInstanceGroup, model: string, devices: DeviceInventory): void {
   if (group.count < 0) {
-    throw invalidArgument(`instance group ${group.name} of model ${model} must have a positive count, got ${group.count}`);
+    throw invalidArgument(
+      `instance group ${group.name} of model ${model} must have a positive count, got ${group.count}`,
+    );
   }
   if (group.kind === Kind.CPU && group.gpus.length > 0) {
-    throw invalidArgument(`instance group ${group.name} of model ${model} has kind KIND_CPU but specifies one or more GPUs`);
+    throw invalidArgument(
+      `instance group ${group.name} of model ${model} has kind KIND_CPU but specifies one or more GPUs`,
+    );
   }
   for (const gpu of group.gpus) {
     if (!devices.gpus.some((device) => device.id === gpu)) {

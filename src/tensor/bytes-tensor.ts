@@ -29,7 +29,7 @@ export function walkBytes(data: Uint8Array): BytesWalk {
 /** Views of the elements. The encoding must be sound (see {@link walkBytes}). */
 export function decodeBytes(data: Uint8Array): Uint8Array[] {
   const elements: Uint8Array[] = [];
-  for (let offset = 0; offset + LENGTH_PREFIX <= data.length; ) {
+  for (let offset = 0; offset + LENGTH_PREFIX <= data.length;) {
     const start = offset + LENGTH_PREFIX;
     const end = start + readLength(data, offset);
     elements.push(data.subarray(start, end));

@@ -21,7 +21,3 @@ export function formatShape(shape: Shape): string {
 export function shapeMatches(expected: Shape, actual: Shape): boolean {
   return expected.length === actual.length && expected.every((dim, index) => dim === -1 || dim === actual[index]);
 }
-
-export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dim, index) => dim === b[index]);
-}

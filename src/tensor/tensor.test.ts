@@ -30,13 +30,17 @@ describe('BYTES encoding', () => {
 
   test('says where a cut encoding breaks, and never reads beyond it', () => {
     fc.assert(
-      fc.property(fc.array(fc.uint8Array({ maxLength: 9 }), { minLength: 1, maxLength: 5 }), fc.nat(), (elements, at) => {
-        const data = encodeBytes(elements);
-        const cut = data.subarray(0, at % data.length);
-        const walk = walkBytes(cut);
-        if (walk.kind === 'ok') assert.ok(walk.elements < elements.length);
-        else assert.ok(walk.element < elements.length);
-      }),
+      fc.property(
+        fc.array(fc.uint8Array({ maxLength: 9 }), { minLength: 1, maxLength: 5 }),
+        fc.nat(),
+        (elements, at) => {
+          const data = encodeBytes(elements);
+          const cut = data.subarray(0, at % data.length);
+          const walk = walkBytes(cut);
+          if (walk.kind === 'ok') assert.ok(walk.elements < elements.length);
+          else assert.ok(walk.element < elements.length);
+        },
+      ),
     );
   });
 
@@ -82,7 +86,19 @@ describe('JSON data', () => {
   });
 
   test('takes nested rows and counts them', () => {
-    assert.deepEqual([...packJsonData([[1, 2], [3, 4]], 'UINT8', 4)], [1, 2, 3, 4]);
+    assert.deepEqual(
+      [
+        ...packJsonData(
+          [
+            [1, 2],
+            [3, 4],
+          ],
+          'UINT8',
+          4,
+        ),
+      ],
+      [1, 2, 3, 4],
+    );
     assert.throws(() => packJsonData([[1, 2], [3]], 'UINT8', 4), /Shape does not match true shape of 'data' field/);
   });
 

@@ -22,7 +22,10 @@ describe('flags', () => {
     [['--model-repositroy=x'], /unknown flag --model-repositroy, did you mean 'model-repository'\?/],
     [['--http-port=99999'], /--http-port must be an integer from 0 to 65535, got '99999'/],
     [['--http-port=x'], /--http-port must be an integer from 0 to 65535, got 'x'/],
-    [['--model-control-mode=expilcit'], /must be one of none, poll, explicit, got 'expilcit', did you mean 'explicit'\?/],
+    [
+      ['--model-control-mode=expilcit'],
+      /must be one of none, poll, explicit, got 'expilcit', did you mean 'explicit'\?/,
+    ],
     [['--strict-readiness=maybe'], /--strict-readiness must be true or false, got 'maybe'/],
     [['--id'], /--id needs a value/],
     [['stray'], /unexpected argument 'stray'/],
@@ -32,7 +35,10 @@ describe('flags', () => {
   }
 
   test('both ways of giving a value, repeated flags and bare booleans', () => {
-    const flags = parseFlags(['--model-repository=a', '--model-repository', 'b', '--strict-readiness', '--http-port', '1'], SERVE_FLAGS);
+    const flags = parseFlags(
+      ['--model-repository=a', '--model-repository', 'b', '--strict-readiness', '--http-port', '1'],
+      SERVE_FLAGS,
+    );
     assert.deepEqual(flags.all('model-repository'), ['a', 'b']);
     assert.equal(flags.boolean('strict-readiness', false), true);
     assert.equal(flags.number('http-port', 0), 1);
@@ -44,9 +50,15 @@ describe('the command', () => {
     for (const [args, message] of [
       [['serve'], /--model-repository is needed/],
       [['sreve'], /unknown command 'sreve', did you mean 'serve'\?/],
-      [['serve', '--cache-config=local,size=1'], /--cache-config is not supported: this version of goodput does not have it/],
+      [
+        ['serve', '--cache-config=local,size=1'],
+        /--cache-config is not supported: this version of goodput does not have it/,
+      ],
       [['serve', '--model-repository=x', '--load-model=m'], /--load-model needs --model-control-mode=explicit/],
-      [['serve', '--model-repository=x', '--model-control-mode=explicit', '--load-model=*', '--load-model=m'], /Wildcard model name '\*' must be the ONLY startup model if specified at all/],
+      [
+        ['serve', '--model-repository=x', '--model-control-mode=explicit', '--load-model=*', '--load-model=m'],
+        /Wildcard model name '\*' must be the ONLY startup model if specified at all/,
+      ],
       [['serve', '--model-repository=x', '--backend-config=y'], /--backend-config must be BACKEND,KEY=VALUE, got 'y'/],
       [['perf_analyzer'], /perf_analyzer is not part of goodput/],
     ] as const) {
@@ -79,7 +91,10 @@ describe('the command', () => {
   });
 
   test("under the name tritonserver, Triton's defaults hold", async () => {
-    using models = new TemporaryRepository().model('broken', { 'config.pbtxt': 'backend: "onnxruntime"', '1/model.onnx': 'x' });
+    using models = new TemporaryRepository().model('broken', {
+      'config.pbtxt': 'backend: "onnxruntime"',
+      '1/model.onnx': 'x',
+    });
     models.identity('good', 'TYPE_INT32', '[ 1 ]');
     const triton = await RunningServer.runToExit(['--model-repository', models.path], 'tritonserver');
     assert.equal(triton.status, 1);
@@ -92,7 +107,12 @@ describe('the command', () => {
   });
 
   test('KIND_GPU without a GPU is a warning, and an error with --strict-devices', async () => {
-    using models = new TemporaryRepository().identity('m', 'TYPE_INT32', '[ 1 ]', 'instance_group [ { kind: KIND_GPU } ]');
+    using models = new TemporaryRepository().identity(
+      'm',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'instance_group [ { kind: KIND_GPU } ]',
+    );
     await using lenient = await RunningServer.start(['--model-repository', models.path]);
     assert.equal((await call(`${lenient.http}/v2/models/m/ready`)).status, 200);
     assert.match(lenient.log, /has kind KIND_GPU but no GPUs are available: its 1 instance\(s\) run on the CPU/);
@@ -101,9 +121,17 @@ describe('the command', () => {
   });
 
   test('SIGTERM lets accepted requests finish, then exits with 0', async () => {
-    using models = new TemporaryRepository().identity('slow', 'TYPE_INT32', '[ 1 ]', 'parameters { key: "execute_delay_ms" value { string_value: "400" } }');
+    using models = new TemporaryRepository().identity(
+      'slow',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'parameters { key: "execute_delay_ms" value { string_value: "400" } }',
+    );
     const server = await RunningServer.start(['--model-repository', models.path]);
-    const answer = call(`${server.http}/v2/models/slow/infer`, post('{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,1],"data":[7]}]}'));
+    const answer = call(
+      `${server.http}/v2/models/slow/infer`,
+      post('{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,1],"data":[7]}]}'),
+    );
     await sleep(100);
     const status = server.stop();
     assert.match((await answer).text, /"data":\[7\]/);
@@ -115,7 +143,8 @@ describe('the command', () => {
     await using server = await RunningServer.start(['--model-repository', models.path, '--id=blue']);
     assert.match((await call(`${server.http}/v2`)).text, /"name":"blue"/);
     const { log } = await RunningServer.runToExit(['--model-repository=/nowhere', '--log-format=json']);
-    for (const line of log.trim().split('\n')) assert.equal(typeof (JSON.parse(line) as { message: string }).message, 'string');
+    for (const line of log.trim().split('\n'))
+      assert.equal(typeof (JSON.parse(line) as { message: string }).message, 'string');
   });
 });
 

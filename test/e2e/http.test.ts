@@ -26,8 +26,19 @@ describe('HTTP', () => {
     });
     models.identity('ident', 'TYPE_STRING', '[ -1 ]');
     models.identity('half', 'TYPE_FP16', '[ 2 ]');
-    models.identity('slow', 'TYPE_INT32', '[ 1 ]', 'parameters { key: "execute_delay_ms" value { string_value: "300" } }');
-    server = await RunningServer.start(['--model-repository', models.path, '--model-control-mode=explicit', '--load-model=*', '--http-max-input-size=2000000']);
+    models.identity(
+      'slow',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'parameters { key: "execute_delay_ms" value { string_value: "300" } }',
+    );
+    server = await RunningServer.start([
+      '--model-repository',
+      models.path,
+      '--model-control-mode=explicit',
+      '--load-model=*',
+      '--http-max-input-size=2000000',
+    ]);
   });
   after(async () => {
     await server.stop();
@@ -51,37 +62,177 @@ describe('HTTP', () => {
     ['GET', '/v2/models/simple/ready', undefined, 200, 'text/plain', ''],
     ['GET', '/v2/models/simple/versions/1/ready', undefined, 200, 'text/plain', ''],
     ['GET', '/v2/models/nope/ready', undefined, 400, 'text/plain', '{"error":"Model version not ready"}'],
-    ['GET', '/v2/models/nope', undefined, 404, 'application/json', `{"error":"Request for unknown model: 'nope' is not found"}`],
-    ['GET', '/v2/models/simple/versions/9', undefined, 404, 'application/json', `{"error":"Request for unknown model: 'simple' version 9 is not found"}`],
+    [
+      'GET',
+      '/v2/models/nope',
+      undefined,
+      404,
+      'application/json',
+      `{"error":"Request for unknown model: 'nope' is not found"}`,
+    ],
+    [
+      'GET',
+      '/v2/models/simple/versions/9',
+      undefined,
+      404,
+      'application/json',
+      `{"error":"Request for unknown model: 'simple' version 9 is not found"}`,
+    ],
     ['GET', '/v2/models/simple/versions/x', undefined, 404, 'text/plain', '{"error":"Not Found"}'],
-    ['GET', '/v2/models/simple', undefined, 200, 'application/json', '{"name":"simple","versions":["1"],"platform":"onnxruntime_onnx","inputs":[{"name":"INPUT0","datatype":"INT32","shape":[-1,16]},{"name":"INPUT1","datatype":"INT32","shape":[-1,16]}],"outputs":[{"name":"OUTPUT0","datatype":"INT32","shape":[-1,16]},{"name":"OUTPUT1","datatype":"INT32","shape":[-1,16]}]}'],
+    [
+      'GET',
+      '/v2/models/simple',
+      undefined,
+      200,
+      'application/json',
+      '{"name":"simple","versions":["1"],"platform":"onnxruntime_onnx","inputs":[{"name":"INPUT0","datatype":"INT32","shape":[-1,16]},{"name":"INPUT1","datatype":"INT32","shape":[-1,16]}],"outputs":[{"name":"OUTPUT0","datatype":"INT32","shape":[-1,16]},{"name":"OUTPUT1","datatype":"INT32","shape":[-1,16]}]}',
+    ],
     ['GET', '/v2/repository/index', undefined, 405, 'text/plain', '{"error":"Method Not Allowed"}'],
     ['PUT', '/v2/models/simple/infer', '{}', 405, 'text/plain', '{"error":"Method Not Allowed"}'],
     ['GET', '/v2/models/simple/infer', undefined, 405, 'text/plain', '{"error":"Method Not Allowed"}'],
     ['GET', '/notapi/v2', undefined, 404, 'text/plain', '{"error":"Not Found"}'],
     ['POST', '/base_path/v2/models/simple/infer', '{}', 404, 'text/plain', '{"error":"Not Found"}'],
-    ['POST', '/v2/models/simple/infer', '', 400, 'application/json', `{"error":"[request id: <id_unknown>] Raw request must only have 1 input (found 1) to be deduced but got 2 inputs in 'simple' model configuration"}`],
-    ['POST', '/v2/models/simple/infer', '{', 500, 'application/json', /^\{"error":"failed to parse the request JSON buffer: /],
-    ['POST', '/v2/models/simple/infer', '{}', 500, 'application/json', `{"error":"Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"}`],
-    ['POST', '/v2/models/nope/infer', '{"inputs":[]}', 404, 'text/plain', `{"error":"Request for unknown model: 'nope' is not found"}`],
-    ['POST', '/v2/models/simple/infer', body('INPUT0', 'INT32', '[1,16]', '[1,2]'), 500, 'application/json', `{"error":"Unable to parse 'data': Shape does not match true shape of 'data' field"}`],
-    ['POST', '/v2/models/simple/infer', body('INPUT0', 'INT32', '[1,15]'), 500, 'application/json', `{"error":"Unable to parse 'data': Shape does not match true shape of 'data' field"}`],
-    ['POST', '/v2/models/simple/infer', body('BAD'), 400, 'application/json', `{"error":"unexpected inference input 'BAD' for model 'simple'"}`],
-    ['POST', '/v2/models/simple/infer', body('INPUT0', 'FOO'), 400, 'application/json', '{"error":"invalid datatype for input INPUT0"}'],
-    ['POST', '/v2/models/simple/infer', body('INPUT0', 'INT32', '[1,16]', SIXTEEN, ',"outputs":[{"name":"NO"}]'), 400, 'application/json', `{"error":"unexpected inference output 'NO' for model 'simple'"}`],
-    ['POST', '/v2/models/simple/infer', body('INPUT0', 'INT32', '[1,16]', SIXTEEN, ',"outputs":[{"name":"OUTPUT0","parameters":{"classification":2}}]'), 200, 'application/json', /"OUTPUT0","datatype":"BYTES","shape":\[1,2\],"data":\["32:15","30:14"\]/],
-    ['POST', '/v2/models/simple/generate', '{"text_input":"x"}', 501, 'application/json', /not supported by this version/],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      '',
+      400,
+      'application/json',
+      `{"error":"[request id: <id_unknown>] Raw request must only have 1 input (found 1) to be deduced but got 2 inputs in 'simple' model configuration"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      '{',
+      500,
+      'application/json',
+      /^\{"error":"failed to parse the request JSON buffer: /,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      '{}',
+      500,
+      'application/json',
+      `{"error":"Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/nope/infer',
+      '{"inputs":[]}',
+      404,
+      'text/plain',
+      `{"error":"Request for unknown model: 'nope' is not found"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('INPUT0', 'INT32', '[1,16]', '[1,2]'),
+      500,
+      'application/json',
+      `{"error":"Unable to parse 'data': Shape does not match true shape of 'data' field"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('INPUT0', 'INT32', '[1,15]'),
+      500,
+      'application/json',
+      `{"error":"Unable to parse 'data': Shape does not match true shape of 'data' field"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('BAD'),
+      400,
+      'application/json',
+      `{"error":"unexpected inference input 'BAD' for model 'simple'"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('INPUT0', 'FOO'),
+      400,
+      'application/json',
+      '{"error":"invalid datatype for input INPUT0"}',
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('INPUT0', 'INT32', '[1,16]', SIXTEEN, ',"outputs":[{"name":"NO"}]'),
+      400,
+      'application/json',
+      `{"error":"unexpected inference output 'NO' for model 'simple'"}`,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/infer',
+      body('INPUT0', 'INT32', '[1,16]', SIXTEEN, ',"outputs":[{"name":"OUTPUT0","parameters":{"classification":2}}]'),
+      200,
+      'application/json',
+      /"OUTPUT0","datatype":"BYTES","shape":\[1,2\],"data":\["32:15","30:14"\]/,
+    ],
+    [
+      'POST',
+      '/v2/models/simple/generate',
+      '{"text_input":"x"}',
+      501,
+      'application/json',
+      /not supported by this version/,
+    ],
     ['GET', '/v2/systemsharedmemory/status', undefined, 200, 'application/json', '[]'],
-    ['POST', '/v2/systemsharedmemory/region/r/register', '{"key":"/nope","byte_size":10}', 500, 'application/json', `{"error":"Unable to open shared memory region: '/nope'"}`],
-    ['POST', '/v2/systemsharedmemory/region/r/register', '{"key":"/../../etc/passwd","byte_size":10}', 400, 'application/json', /invalid shared memory key/],
+    [
+      'POST',
+      '/v2/systemsharedmemory/region/r/register',
+      '{"key":"/nope","byte_size":10}',
+      500,
+      'application/json',
+      `{"error":"Unable to open shared memory region: '/nope'"}`,
+    ],
+    [
+      'POST',
+      '/v2/systemsharedmemory/region/r/register',
+      '{"key":"/../../etc/passwd","byte_size":10}',
+      400,
+      'application/json',
+      /invalid shared memory key/,
+    ],
     ['POST', '/v2/systemsharedmemory/region/r/unregister', '', 200, 'application/json', ''],
-    ['POST', '/v2/repository/models/nope/load', '', 500, 'application/json', `{"error":"failed to load 'nope', failed to poll from model repository"}`],
+    [
+      'POST',
+      '/v2/repository/models/nope/load',
+      '',
+      500,
+      'application/json',
+      `{"error":"failed to load 'nope', failed to poll from model repository"}`,
+    ],
     ['POST', '/v2/repository/models/nope/unload', '', 200, 'application/json', ''],
-    ['POST', '/v2/repository/models/..%2F..%2Fetc/load', '', 500, 'application/json', /failed to poll from model repository/],
+    [
+      'POST',
+      '/v2/repository/models/..%2F..%2Fetc/load',
+      '',
+      500,
+      'application/json',
+      /failed to poll from model repository/,
+    ],
     ['GET', '/v2/models/..%2F..%2Fetc/config', undefined, 404, 'application/json', /is not found/],
     ['GET', '/v2/models/%ff/config', undefined, 404, 'text/plain', '{"error":"Not Found"}'],
-    ['GET', '/v2/logging', undefined, 200, 'application/json', '{"log_file":"","log_info":true,"log_warning":true,"log_error":true,"log_verbose_level":0,"log_format":"default"}'],
-    ['POST', '/v2/logging', '{"log_verbose_level":"x"}', 400, 'application/json', /'log_verbose_level' must be an integer/],
+    [
+      'GET',
+      '/v2/logging',
+      undefined,
+      200,
+      'application/json',
+      '{"log_file":"","log_info":true,"log_warning":true,"log_error":true,"log_verbose_level":0,"log_format":"default"}',
+    ],
+    [
+      'POST',
+      '/v2/logging',
+      '{"log_verbose_level":"x"}',
+      400,
+      'application/json',
+      /'log_verbose_level' must be an integer/,
+    ],
     ['GET', '/v2/trace/setting', undefined, 501, 'application/json', /tracing is not supported/],
   ];
   for (const [method, path, text, status, type, expected] of table) {
@@ -97,10 +248,18 @@ describe('HTTP', () => {
   test('binary headers that lie are refused', async () => {
     const header = `{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,16],"parameters":{"binary_data_size":64}},{"name":"INPUT1","datatype":"INT32","shape":[1,16],"parameters":{"binary_data_size":64}}]}`;
     const send = (bytes: number, length: string): ReturnType<typeof call> =>
-      call(url('/v2/models/simple/infer'), post(new Uint8Array(Buffer.concat([Buffer.from(header), Buffer.alloc(bytes)])), { 'Inference-Header-Content-Length': length }));
+      call(
+        url('/v2/models/simple/infer'),
+        post(new Uint8Array(Buffer.concat([Buffer.from(header), Buffer.alloc(bytes)])), {
+          'Inference-Header-Content-Length': length,
+        }),
+      );
     const length = String(header.length);
     assert.equal((await send(128, length)).status, 200);
-    assert.match((await send(100, length)).text, /unexpected size for input 'INPUT1', expecting 28 additional bytes for model 'simple'/);
+    assert.match(
+      (await send(100, length)).text,
+      /unexpected size for input 'INPUT1', expecting 28 additional bytes for model 'simple'/,
+    );
     assert.match((await send(140, length)).text, /unexpected additional input data for model 'simple'/);
     assert.match((await send(128, '99999')).text, /inference header size should be in range \(0, \d+\), got: 99999/);
     assert.match((await send(128, '-1')).text, /got: -1/);
@@ -111,8 +270,14 @@ describe('HTTP', () => {
     const big = `{"inputs":[],"id":"${'x'.repeat(2_000_001)}"}`;
     const plain = await infer(big);
     assert.equal(plain.status, 400);
-    assert.match(plain.text, /exceeds the maximum allowed value of 2000000 bytes. Use --http-max-input-size to increase the limit/);
-    const packed = await call(url('/v2/models/simple/infer'), post(new Uint8Array(gzipSync(big)), { 'Content-Encoding': 'gzip' }));
+    assert.match(
+      plain.text,
+      /exceeds the maximum allowed value of 2000000 bytes. Use --http-max-input-size to increase the limit/,
+    );
+    const packed = await call(
+      url('/v2/models/simple/infer'),
+      post(new Uint8Array(gzipSync(big)), { 'Content-Encoding': 'gzip' }),
+    );
     assert.match(packed.text, /exceeds the maximum allowed value of 2000000 bytes/);
     const unknown = await call(url('/v2/models/simple/infer'), post('{}', { 'Content-Encoding': 'br' }));
     assert.deepEqual([unknown.status, unknown.text], [501, '{"error":"Unsupported compression type"}']);
@@ -121,9 +286,15 @@ describe('HTTP', () => {
   });
 
   test('FP16 goes as binary only', async () => {
-    const answer = await call(url('/v2/models/half/infer'), post('{"inputs":[{"name":"INPUT0","datatype":"FP16","shape":[1,2],"data":[1,2]}]}'));
+    const answer = await call(
+      url('/v2/models/half/infer'),
+      post('{"inputs":[{"name":"INPUT0","datatype":"FP16","shape":[1,2],"data":[1,2]}]}'),
+    );
     assert.match(answer.text, /receiving FP16 data via JSON is not supported/);
-    const raw = await call(url('/v2/models/half/infer'), post(new Uint8Array([1, 2, 3, 4]), { 'Inference-Header-Content-Length': '0' }));
+    const raw = await call(
+      url('/v2/models/half/infer'),
+      post(new Uint8Array([1, 2, 3, 4]), { 'Inference-Header-Content-Length': '0' }),
+    );
     assert.equal(raw.status, 200, 'a raw request is answered in binary');
   });
 
@@ -132,7 +303,10 @@ describe('HTTP', () => {
       call(url('/v2/repository/models/simple/load'), post('', headers));
     assert.equal((await load({ Origin: 'https://evil.example' })).status, 403);
     assert.equal((await load({ Origin: `http://${server.http}` })).status, 200);
-    const rebound = await rawRequest(server.http, `POST /v2/repository/models/simple/unload HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+    const rebound = await rawRequest(
+      server.http,
+      `POST /v2/repository/models/simple/unload HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    );
     assert.match(rebound, /^HTTP\/1\.1 403/);
     assert.equal((await infer(body())).status, 200);
   });
@@ -148,8 +322,13 @@ describe('HTTP', () => {
 
   test('a chunked body is one body', async () => {
     const text = body();
-    const chunks = [text.slice(0, 10), text.slice(10, 50), text.slice(50)].map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join('');
-    const answer = await rawRequest(server.http, `POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunks}0\r\n\r\n`);
+    const chunks = [text.slice(0, 10), text.slice(10, 50), text.slice(50)]
+      .map((part) => `${part.length.toString(16)}\r\n${part}\r\n`)
+      .join('');
+    const answer = await rawRequest(
+      server.http,
+      `POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${chunks}0\r\n\r\n`,
+    );
     assert.match(answer, /^HTTP\/1\.1 200/);
     assert.match(answer, /"data":\[2,4,6,8/);
   });

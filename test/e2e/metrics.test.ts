@@ -13,7 +13,12 @@ const REQUESTS = 40;
 const PROMETHEUS = '127.0.0.1:19090';
 
 interface QueryResult {
-  readonly data: { readonly result: readonly { readonly metric: Readonly<Record<string, string>>; readonly value: readonly [number, string] }[] };
+  readonly data: {
+    readonly result: readonly {
+      readonly metric: Readonly<Record<string, string>>;
+      readonly value: readonly [number, string];
+    }[];
+  };
 }
 
 describe('metrics', () => {
@@ -23,7 +28,12 @@ describe('metrics', () => {
   const metrics = async (): Promise<string> => (await call(`${server.metrics}/metrics`)).text;
 
   before(async () => {
-    models.identity('bert-classifier', 'TYPE_INT32', '[ 1 ]', 'parameters { key: "execute_delay_ms" value { string_value: "20" } }');
+    models.identity(
+      'bert-classifier',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'parameters { key: "execute_delay_ms" value { string_value: "20" } }',
+    );
     server = await RunningServer.start(['--model-repository', models.path]);
     const infer = (): Promise<unknown> => call(`${server.http}/v2/models/bert-classifier/infer`, post(one));
     for (let index = 0; index < REQUESTS / 4; index++) await Promise.all([infer(), infer(), infer(), infer()]);
@@ -40,7 +50,10 @@ describe('metrics', () => {
     assert.match(text, new RegExp(`nv_inference_request_success\\{${labels}\\} ${REQUESTS}\n`));
     assert.match(text, new RegExp(`nv_inference_count\\{${labels}\\} ${REQUESTS}\n`));
     for (const reason of ['REJECTED', 'CANCELED', 'BACKEND']) {
-      assert.match(text, new RegExp(`nv_inference_request_failure\\{model="bert-classifier",reason="${reason}",version="1"\\} 0\n`));
+      assert.match(
+        text,
+        new RegExp(`nv_inference_request_failure\\{model="bert-classifier",reason="${reason}",version="1"\\} 0\n`),
+      );
     }
     assert.match(text, /nv_inference_request_failure\{model="bert-classifier",reason="OTHER",version="1"\} 1\n/);
     assert.match(text, new RegExp(`nv_inference_pending_request_count\\{${labels}\\} 0\n`));
@@ -69,8 +82,15 @@ describe('metrics', () => {
     async () => {
       const folder = mkdtempSync(join(tmpdir(), 'goodput-prometheus-'));
       const config = join(folder, 'prometheus.yml');
-      writeFileSync(config, `global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: goodput\n    static_configs:\n      - targets: ['${server.metrics}']\n`);
-      const prometheus = spawn('prometheus', [`--config.file=${config}`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=${PROMETHEUS}`], { stdio: 'ignore' });
+      writeFileSync(
+        config,
+        `global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: goodput\n    static_configs:\n      - targets: ['${server.metrics}']\n`,
+      );
+      const prometheus = spawn(
+        'prometheus',
+        [`--config.file=${config}`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=${PROMETHEUS}`],
+        { stdio: 'ignore' },
+      );
       const query = async (text: string): Promise<QueryResult['data']['result']> => {
         const answer = await call(`${PROMETHEUS}/api/v1/query?query=${encodeURIComponent(text)}`);
         return (JSON.parse(answer.text) as QueryResult).data.result;
@@ -81,7 +101,9 @@ describe('metrics', () => {
         for (let index = 0; index < 100; index++) await infer();
         await until(async () => Number((await query('triton_infer_success_count'))[0]?.value[1]) === REQUESTS + 100);
 
-        const [quantile] = await query('histogram_quantile(0.99, triton_infer_request_duration_us{model="bert-classifier"})');
+        const [quantile] = await query(
+          'histogram_quantile(0.99, triton_infer_request_duration_us{model="bert-classifier"})',
+        );
         const p99 = Number(quantile?.value[1]);
         assert.ok(p99 > 20_000 && p99 <= 250_000, `p99 of ${p99} us for requests of 20 to 80 ms`);
 

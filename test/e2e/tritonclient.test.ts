@@ -62,7 +62,12 @@ describe('the unmodified tritonclient', () => {
   const models = repository();
 
   before(async () => {
-    server = await RunningServer.start(['--model-repository', models.path, '--model-control-mode=explicit', '--load-model=*']);
+    server = await RunningServer.start([
+      '--model-repository',
+      models.path,
+      '--model-control-mode=explicit',
+      '--load-model=*',
+    ]);
   });
   after(async () => {
     assert.equal(await server.stop(), 0);

@@ -29,7 +29,8 @@ export class RunningServer {
     const server = new RunningServer(command, args, env);
     const deadline = performance.now() + LIMIT_MS;
     while (!server.log.includes('is serving')) {
-      if (server.process.exitCode !== null) throw new Error(`the server exited with ${server.process.exitCode}: ${server.log}`);
+      if (server.process.exitCode !== null)
+        throw new Error(`the server exited with ${server.process.exitCode}: ${server.log}`);
       if (performance.now() > deadline) throw new Error(`the server did not start: ${server.log}`);
       await sleep(20);
     }

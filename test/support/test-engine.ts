@@ -1,5 +1,10 @@
 import { silentLogger, systemClock } from '../../src/core/index.ts';
-import { NO_PARAMETERS, type InferenceOutcome, type InferenceRequest, type InputTensor } from '../../src/protocol/index.ts';
+import {
+  NO_PARAMETERS,
+  type InferenceOutcome,
+  type InferenceRequest,
+  type InputTensor,
+} from '../../src/protocol/index.ts';
 import { NO_DEVICES } from '../../src/repository/index.ts';
 import { createIdentityBackend } from '../../src/server/backends/identity/index.ts';
 import { createOnnxruntimeBackend } from '../../src/server/backends/onnxruntime/index.ts';
@@ -36,7 +41,11 @@ export async function startEngine(
   return Object.assign(engine, { [Symbol.asyncDispose]: () => engine.stop(5) });
 }
 
-export function request(modelName: string, inputs: readonly InputTensor[], change: Partial<InferenceRequest> = {}): InferenceRequest {
+export function request(
+  modelName: string,
+  inputs: readonly InputTensor[],
+  change: Partial<InferenceRequest> = {},
+): InferenceRequest {
   return {
     modelName,
     modelVersion: '',

@@ -41,7 +41,7 @@ export class VirtualClock implements Clock {
     const end = this.time + micros * NANOS_PER_MICRO;
     for (;;) {
       this.settle();
-      const next = this.timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
+      const next = this.timers.filter((timer) => timer.at <= end).toSorted((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.timers = this.timers.filter((timer) => timer !== next);
       this.time = Math.max(this.time, next.at);

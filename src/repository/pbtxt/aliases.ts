@@ -94,7 +94,7 @@ function rewriteRateLimits(root: MessageNode, warnings: ConfigWarning[]): Messag
     warnings.push({
       position: field.position,
       message:
-        "'rate_limit_resources' is not a field of ModelConfig; write it into the instance group: instance_group [ { rate_limiter { resources [ { name: \"R\" global: true count: 1 } ] } } ]",
+        '\'rate_limit_resources\' is not a field of ModelConfig; write it into the instance group: instance_group [ { rate_limiter { resources [ { name: "R" global: true count: 1 } ] } } ]',
     });
   }
   return message(
@@ -131,7 +131,7 @@ function rewriteGroup(
     warnings.push({
       position: field.position,
       message:
-        "'rate_limit_resources' is not a field of ModelInstanceGroup; write: rate_limiter { resources [ { name: \"R\" count: 1 } ] }",
+        '\'rate_limit_resources\' is not a field of ModelInstanceGroup; write: rate_limiter { resources [ { name: "R" count: 1 } ] }',
     });
     const resources = itemsOf(field.value).map((item) => resourceOf(item, declared));
     const list: ListNode = { kind: 'list', items: resources, position: field.position };
@@ -142,10 +142,7 @@ function rewriteGroup(
 }
 
 /** A resource by name, with the count it needs: one, unless said otherwise. */
-function resourceOf(
-  item: ReturnType<typeof itemsOf>[number],
-  declared: ReadonlyMap<string, MessageNode>,
-): MessageNode {
+function resourceOf(item: ReturnType<typeof itemsOf>[number], declared: ReadonlyMap<string, MessageNode>): MessageNode {
   const known = item.kind === 'message' ? item : declared.get(item.text);
   const base: readonly FieldNode[] =
     known?.fields ??

@@ -1,4 +1,11 @@
-import { create, type DescEnum, type DescField, type DescMessage, type MessageShape, ScalarType } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  type MessageShape,
+  ScalarType,
+} from '@bufbuild/protobuf';
 import { reflect, type ReflectMessage } from '@bufbuild/protobuf/reflect';
 import { didYouMean, errorMessage } from '../../core/index.ts';
 import { configError } from './source-position.ts';
@@ -8,7 +15,11 @@ import { type FieldNode, itemsOf, type MessageNode, type ScalarNode, type ValueN
  * Fills a protobuf message from a syntax tree.
  * @throws INVALID_ARG with `file:line:column`, the field, what was found and what is allowed
  */
-export function buildMessage<Desc extends DescMessage>(schema: Desc, node: MessageNode, file: string): MessageShape<Desc> {
+export function buildMessage<Desc extends DescMessage>(
+  schema: Desc,
+  node: MessageNode,
+  file: string,
+): MessageShape<Desc> {
   const message = create(schema);
   fill(reflect(schema, message), node, file);
   return message;
@@ -215,7 +226,8 @@ function integerOf(text: string): bigint | undefined {
 
 function floatOf(text: string): number | undefined {
   const plain = text.toLowerCase();
-  if (/^-?(inf|infinity)f?$/.test(plain)) return plain.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  if (/^-?(inf|infinity)f?$/.test(plain))
+    return plain.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   if (/^-?nanf?$/.test(plain)) return Number.NaN;
   const value = Number(plain.replace(/f$/, ''));
   return Number.isNaN(value) ? undefined : value;

@@ -121,7 +121,10 @@ function readString(
   }
 }
 
-function readEscape(source: string, offset: number): { readonly bytes: readonly number[]; readonly end: number } | undefined {
+function readEscape(
+  source: string,
+  offset: number,
+): { readonly bytes: readonly number[]; readonly end: number } | undefined {
   const rest = source.slice(offset, offset + 10);
   const octal = /^[0-7]{1,3}/.exec(rest)?.[0];
   if (octal !== undefined) return { bytes: [Number.parseInt(octal, 8) & 0xff], end: offset + octal.length };

@@ -20,10 +20,13 @@ describe('text format', () => {
     `);
     assert.deepEqual(warnings, []);
     assert.equal(config.maxBatchSize, 4);
-    assert.deepEqual(config.input.map((input) => [input.name, input.dataType, input.dims]), [
-      ['a', ConfigDataType.TYPE_FP32, [-1n, 3n]],
-      ['b', ConfigDataType.TYPE_INT32, [1n, 2n]],
-    ]);
+    assert.deepEqual(
+      config.input.map((input) => [input.name, input.dataType, input.dims]),
+      [
+        ['a', ConfigDataType.TYPE_FP32, [-1n, 3n]],
+        ['b', ConfigDataType.TYPE_INT32, [1n, 2n]],
+      ],
+    );
     assert.equal(config.parameters['l']?.stringValue, 'w');
   });
 
@@ -49,7 +52,12 @@ describe('text format', () => {
       name,
       maxBatchSize: fc.nat({ max: 1000 }),
       input: fc.array(
-        fc.record({ name, dataType: fc.constantFrom(1, 8, 13), dims: fc.array(fc.bigInt({ min: -1n, max: 1000n })), optional: fc.boolean() }),
+        fc.record({
+          name,
+          dataType: fc.constantFrom(1, 8, 13),
+          dims: fc.array(fc.bigInt({ min: -1n, max: 1000n })),
+          optional: fc.boolean(),
+        }),
         { maxLength: 3 },
       ),
       ccModelFilenames: fc.dictionary(fc.string({ minLength: 1 }), fc.string()),
@@ -57,8 +65,16 @@ describe('text format', () => {
     });
     fc.assert(
       fc.property(config, (init) => {
-        const wellFormed = JSON.parse(JSON.stringify(init, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)).replaceAll(/\\ud[89a-f][0-9a-f]{2}/gi, '')) as typeof init;
-        const message = create(ModelConfigSchema, { ...wellFormed, input: wellFormed.input.map((each) => ({ ...each, dims: each.dims.map(BigInt) })) });
+        const wellFormed = JSON.parse(
+          JSON.stringify(init, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)).replaceAll(
+            /\\ud[89a-f][0-9a-f]{2}/gi,
+            '',
+          ),
+        ) as typeof init;
+        const message = create(ModelConfigSchema, {
+          ...wellFormed,
+          input: wellFormed.input.map((each) => ({ ...each, dims: each.dims.map(BigInt) })),
+        });
         const { config: parsed } = parse(toText(ModelConfigSchema, message));
         assert.deepEqual(toBinary(ModelConfigSchema, parsed), toBinary(ModelConfigSchema, message));
       }),
@@ -67,30 +83,47 @@ describe('text format', () => {
 
   test('any text is a configuration or an error with a place', () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom(...'name: "x" [ ] { } < > , ; # \n \\ 0 1 - a max_batch_size input'.split(' ')) }), (text) => {
-        try {
-          parse(text);
-        } catch (error) {
-          assert.match((error as Error).message, /^config\.pbtxt:\d+:\d+: /);
-        }
-      }),
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom(...'name: "x" [ ] { } < > , ; # \n \\ 0 1 - a max_batch_size input'.split(' ')),
+        }),
+        (text) => {
+          try {
+            parse(text);
+          } catch (error) {
+            assert.match((error as Error).message, /^config\.pbtxt:\d+:\d+: /);
+          }
+        },
+      ),
     );
   });
 });
 
 describe('errors name file, line, column, field, what was found and what is allowed', () => {
   const mistakes: readonly (readonly [string, string])[] = [
-    ['name: "x"\nmax_bacth_size: 3', "config.pbtxt:2:1: message ModelConfig has no field 'max_bacth_size', did you mean 'max_batch_size'?"],
+    [
+      'name: "x"\nmax_bacth_size: 3',
+      "config.pbtxt:2:1: message ModelConfig has no field 'max_bacth_size', did you mean 'max_batch_size'?",
+    ],
     ['input { nam: "x" }', "config.pbtxt:1:9: message ModelInput has no field 'nam', did you mean 'name'?"],
-    ['max_batch_size: "8"', "config.pbtxt:1:17: field 'max_batch_size' takes a 32-bit integer (-2147483648 to 2147483647), found \"8\""],
-    ['max_batch_size: 3000000000', "config.pbtxt:1:17: field 'max_batch_size' takes a 32-bit integer (-2147483648 to 2147483647), found '3000000000'"],
+    [
+      'max_batch_size: "8"',
+      'config.pbtxt:1:17: field \'max_batch_size\' takes a 32-bit integer (-2147483648 to 2147483647), found "8"',
+    ],
+    [
+      'max_batch_size: 3000000000',
+      "config.pbtxt:1:17: field 'max_batch_size' takes a 32-bit integer (-2147483648 to 2147483647), found '3000000000'",
+    ],
     ['name: x', "config.pbtxt:1:7: field 'name' takes a quoted string, found 'x'"],
     ['name "x"', "config.pbtxt:1:6: expected ':' between field 'name' and its value"],
     ['name: "x" name: "y"', "config.pbtxt:1:11: field 'name' is given twice; first at line 1"],
     ['name: "x', 'config.pbtxt:1:7: string literal is not closed'],
     ['input { name: "x"', "config.pbtxt:1:18: expected '}' before the end of the file"],
     ['dynamic_batching: 3', "config.pbtxt:1:19: field 'dynamic_batching' takes a message in braces, found '3'"],
-    ['optimization { input_pinned_memory { enable: maybe } }', "config.pbtxt:1:46: field 'enable' takes true or false, found 'maybe'"],
+    [
+      'optimization { input_pinned_memory { enable: maybe } }',
+      "config.pbtxt:1:46: field 'enable' takes true or false, found 'maybe'",
+    ],
     ['instance_group [ { kind: KIND_CPUS } ]', "did you mean 'KIND_CPU'?"],
     ['instance_group [ { kind: "KIND_CPU" } ]', '(without the quotes)'],
     ['parameters { value { string_value: "x" } }', "config.pbtxt:1:12: an entry of 'parameters' has no 'key'"],

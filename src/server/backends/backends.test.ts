@@ -20,27 +20,29 @@ interface Answer {
 /** Runs one batch; the bytes of the answers are copied. */
 function execute(
   instance: BackendInstance,
-  requests: readonly { readonly inputs: readonly Tensor[]; readonly rows?: number; readonly outputs?: ReadonlySet<string> }[],
+  requests: readonly {
+    readonly inputs: readonly Tensor[];
+    readonly rows?: number;
+    readonly outputs?: ReadonlySet<string>;
+  }[],
 ): Promise<readonly Answer[]> {
   return new Promise((resolve) => {
     const answers: Answer[] = [];
-    const units = requests.map(
-      ({ inputs, rows = 1, outputs }, index): ExecutionUnit => ({
-        requestId: String(index),
-        inputs,
-        batchSize: rows,
-        outputs,
-        respond(tensors) {
-          answers[index] = {
-            outputs: tensors.map((tensor) => ({ ...tensor, data: Uint8Array.from(tensor.data) })),
-            error: undefined,
-          };
-        },
-        fail(error) {
-          answers[index] = { outputs: [], error: error.message };
-        },
-      }),
-    );
+    const units = requests.map(({ inputs, rows = 1, outputs }, index): ExecutionUnit => ({
+      requestId: String(index),
+      inputs,
+      batchSize: rows,
+      outputs,
+      respond(tensors) {
+        answers[index] = {
+          outputs: tensors.map((tensor) => ({ ...tensor, data: Uint8Array.from(tensor.data) })),
+          error: undefined,
+        };
+      },
+      fail(error) {
+        answers[index] = { outputs: [], error: error.message };
+      },
+    }));
     instance.execute(units, () => resolve(answers));
   });
 }
@@ -77,19 +79,58 @@ async function load(backend: Backend, repository: TemporaryRepository, name: str
   };
 }
 
-const tensor = (datatype: DataType, shape: readonly number[], data: Uint8Array, name = 'INPUT0'): Tensor => ({ name, datatype, shape, data });
-const counting = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => (index % 2 === 0 ? index % 50 : 0));
+const tensor = (datatype: DataType, shape: readonly number[], data: Uint8Array, name = 'INPUT0'): Tensor => ({
+  name,
+  datatype,
+  shape,
+  data,
+});
+const counting = (length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, index) => (index % 2 === 0 ? index % 50 : 0));
 
-const IMPLEMENTATIONS: readonly { readonly name: string; readonly create: () => Backend; readonly types: readonly OnnxType[] }[] = [
+const IMPLEMENTATIONS: readonly {
+  readonly name: string;
+  readonly create: () => Backend;
+  readonly types: readonly OnnxType[];
+}[] = [
   {
     name: 'identity',
     create: createIdentityBackend,
-    types: ['BOOL', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'INT8', 'INT16', 'INT32', 'INT64', 'FP16', 'FP32', 'FP64', 'BYTES', 'BF16'],
+    types: [
+      'BOOL',
+      'UINT8',
+      'UINT16',
+      'UINT32',
+      'UINT64',
+      'INT8',
+      'INT16',
+      'INT32',
+      'INT64',
+      'FP16',
+      'FP32',
+      'FP64',
+      'BYTES',
+      'BF16',
+    ],
   },
   {
     name: 'onnxruntime',
     create: () => createOnnxruntimeBackend({ dedicated: 2, shared: 1 }),
-    types: ['BOOL', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'INT8', 'INT16', 'INT32', 'INT64', 'FP16', 'FP32', 'FP64', 'BYTES'],
+    types: [
+      'BOOL',
+      'UINT8',
+      'UINT16',
+      'UINT32',
+      'UINT64',
+      'INT8',
+      'INT16',
+      'INT32',
+      'INT64',
+      'FP16',
+      'FP32',
+      'FP64',
+      'BYTES',
+    ],
   },
 ];
 
@@ -121,7 +162,10 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
                 : counting(rows * 3 * ELEMENT_SIZE[type]);
           return tensor(type, [rows, 3], data);
         };
-        const answers = await execute(loaded.instance, [1, 3, 2].map((rows) => ({ inputs: [row(rows)], rows })));
+        const answers = await execute(
+          loaded.instance,
+          [1, 3, 2].map((rows) => ({ inputs: [row(rows)], rows })),
+        );
         for (const [index, rows] of [1, 3, 2].entries()) {
           assert.equal(answers[index]?.error, undefined);
           const [output] = answers[index]?.outputs ?? [];
@@ -154,7 +198,9 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
       identity(repository, name, 'INT32', 8);
       await using backend = create();
       await using loaded = await load(backend, repository, 'm');
-      const [answer] = await execute(loaded.instance, [{ inputs: [tensor('INT32', [1, 1], counting(4))], outputs: new Set(['X']) }]);
+      const [answer] = await execute(loaded.instance, [
+        { inputs: [tensor('INT32', [1, 1], counting(4))], outputs: new Set(['X']) },
+      ]);
       assert.deepEqual(answer?.outputs, []);
     });
 
@@ -195,12 +241,16 @@ describe('identity', () => {
     mkdirSync(join(repository.path, 'm', '1'), { recursive: true });
     repository.model('m', { 'config.pbtxt': 'backend: "identity" input { name: "A" data_type: TYPE_INT32 dims: 1 }' });
     await using backend = createIdentityBackend();
-    await assert.rejects(load(backend, repository, 'm'), /as many outputs as inputs, has 1 input\(s\) and 0 output\(s\)/);
+    await assert.rejects(
+      load(backend, repository, 'm'),
+      /as many outputs as inputs, has 1 input\(s\) and 0 output\(s\)/,
+    );
   });
 });
 
 describe('onnxruntime', () => {
-  const onnx = (files: Readonly<Record<string, string | Buffer>>): TemporaryRepository => new TemporaryRepository().model('m', files);
+  const onnx = (files: Readonly<Record<string, string | Buffer>>): TemporaryRepository =>
+    new TemporaryRepository().model('m', files);
 
   test('completes a configuration from the model file', async () => {
     using repository = onnx({ '1/model.onnx': addSubModel('FP32', ['N', 4]) });
@@ -224,23 +274,72 @@ describe('onnxruntime', () => {
     const { config } = source;
     assert.equal(config.maxBatchSize, 16);
     assert.equal(config.schedulingChoice.case, 'dynamicBatching');
-    assert.deepEqual(config.input.map((input) => [input.name, input.dims]), [['INPUT0', [4n]], ['INPUT1', [4n]]]);
+    assert.deepEqual(
+      config.input.map((input) => [input.name, input.dims]),
+      [
+        ['INPUT0', [4n]],
+        ['INPUT1', [4n]],
+      ],
+    );
   });
 
   const refusals: readonly (readonly [string, string, Buffer, RegExp])[] = [
     ['garbage', '', Buffer.from('garbage'), /onnxruntime cannot load model 'm': .*Protobuf parsing failed/s],
-    ['a BF16 model', '', identityModel('BF16', ['N', 4]), /tensor 'INPUT0' has ONNX type bfloat16, which onnxruntime-node cannot serve/],
-    ['a wrong input name', 'input { name: "X" data_type: TYPE_INT32 dims: 4 }', identityModel('INT32', ['N', 4]), /unexpected inference input 'X' for model 'm', allowed inputs are: INPUT0/],
-    ['a wrong type', 'input { name: "INPUT0" data_type: TYPE_FP32 dims: 4 }', identityModel('INT32', ['N', 4]), /unexpected datatype TYPE_FP32 for inference input 'INPUT0', expecting TYPE_INT32/],
-    ['a wrong shape', 'input { name: "INPUT0" data_type: TYPE_INT32 dims: 5 }', identityModel('INT32', ['N', 4]), /the model expects 2 dimensions \(shape \[-1,4\]\) but the model configuration specifies 2 dimensions \(shape \[-1,5\]\)/],
-    ['too many dimensions', 'input { name: "INPUT0" data_type: TYPE_INT32 dims: [ 4, 1 ] }', identityModel('INT32', ['N', 4]), /an initial batch dimension because max_batch_size > 0/],
-    ['a wrong number of inputs', 'input { name: "INPUT0" data_type: TYPE_INT32 dims: 4 }', addSubModel('INT32', ['N', 4]), /configuration expects 1 inputs, model provides 2/],
-    ['a bad thread count', 'parameters { key: "intra_op_thread_count" value { string_value: "many" } }', identityModel('INT32', ['N', 4]), /parameter 'intra_op_thread_count' of model 'm' must be an integer >= 0, got 'many'/],
-    ['a bad graph level', 'optimization { graph { level: 9 } }', identityModel('INT32', ['N', 4]), /must be -1 \(basic\), 0 \(all\), 1 \(extended\) or 2 \(disabled\), got 9/],
+    [
+      'a BF16 model',
+      '',
+      identityModel('BF16', ['N', 4]),
+      /tensor 'INPUT0' has ONNX type bfloat16, which onnxruntime-node cannot serve/,
+    ],
+    [
+      'a wrong input name',
+      'input { name: "X" data_type: TYPE_INT32 dims: 4 }',
+      identityModel('INT32', ['N', 4]),
+      /unexpected inference input 'X' for model 'm', allowed inputs are: INPUT0/,
+    ],
+    [
+      'a wrong type',
+      'input { name: "INPUT0" data_type: TYPE_FP32 dims: 4 }',
+      identityModel('INT32', ['N', 4]),
+      /unexpected datatype TYPE_FP32 for inference input 'INPUT0', expecting TYPE_INT32/,
+    ],
+    [
+      'a wrong shape',
+      'input { name: "INPUT0" data_type: TYPE_INT32 dims: 5 }',
+      identityModel('INT32', ['N', 4]),
+      /the model expects 2 dimensions \(shape \[-1,4\]\) but the model configuration specifies 2 dimensions \(shape \[-1,5\]\)/,
+    ],
+    [
+      'too many dimensions',
+      'input { name: "INPUT0" data_type: TYPE_INT32 dims: [ 4, 1 ] }',
+      identityModel('INT32', ['N', 4]),
+      /an initial batch dimension because max_batch_size > 0/,
+    ],
+    [
+      'a wrong number of inputs',
+      'input { name: "INPUT0" data_type: TYPE_INT32 dims: 4 }',
+      addSubModel('INT32', ['N', 4]),
+      /configuration expects 1 inputs, model provides 2/,
+    ],
+    [
+      'a bad thread count',
+      'parameters { key: "intra_op_thread_count" value { string_value: "many" } }',
+      identityModel('INT32', ['N', 4]),
+      /parameter 'intra_op_thread_count' of model 'm' must be an integer >= 0, got 'many'/,
+    ],
+    [
+      'a bad graph level',
+      'optimization { graph { level: 9 } }',
+      identityModel('INT32', ['N', 4]),
+      /must be -1 \(basic\), 0 \(all\), 1 \(extended\) or 2 \(disabled\), got 9/,
+    ],
   ];
   for (const [what, text, file, message] of refusals) {
     test(`${what} is refused`, async () => {
-      using repository = onnx({ 'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 ${text}`, '1/model.onnx': file });
+      using repository = onnx({
+        'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 ${text}`,
+        '1/model.onnx': file,
+      });
       await using backend = createOnnxruntimeBackend();
       await assert.rejects(load(backend, repository, 'm'), { message });
     });
@@ -249,13 +348,29 @@ describe('onnxruntime', () => {
   test('a missing model file is named', async () => {
     using repository = onnx({ 'config.pbtxt': 'backend: "onnxruntime"', '1/other.onnx': 'x' });
     await using backend = createOnnxruntimeBackend();
-    await assert.rejects(load(backend, repository, 'm'), /model file 'model.onnx' of model 'm' version 1 does not exist/);
+    await assert.rejects(
+      load(backend, repository, 'm'),
+      /model file 'model.onnx' of model 'm' version 1 does not exist/,
+    );
   });
 
   test('every parameter name of Triton reaches the session', async () => {
-    const parameters = { intra_op_thread_count: '1', inter_op_thread_count: '1', execution_mode: '1', enable_mem_arena: '0', enable_mem_pattern: '0', 'session.intra_op.allow_spinning': '0', placement: 'thread' };
-    const text = Object.entries(parameters).map(([key, value]) => `parameters { key: "${key}" value { string_value: "${value}" } }`).join('\n');
-    using repository = onnx({ 'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 optimization { graph { level: -1 } } ${text}`, '1/model.onnx': mlpModel(2, 8) });
+    const parameters = {
+      intra_op_thread_count: '1',
+      inter_op_thread_count: '1',
+      execution_mode: '1',
+      enable_mem_arena: '0',
+      enable_mem_pattern: '0',
+      'session.intra_op.allow_spinning': '0',
+      placement: 'thread',
+    };
+    const text = Object.entries(parameters)
+      .map(([key, value]) => `parameters { key: "${key}" value { string_value: "${value}" } }`)
+      .join('\n');
+    using repository = onnx({
+      'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 optimization { graph { level: -1 } } ${text}`,
+      '1/model.onnx': mlpModel(2, 8),
+    });
     await using backend = createOnnxruntimeBackend();
     await using loaded = await load(backend, repository, 'm');
     const [answer] = await execute(loaded.instance, [{ inputs: [tensor('FP32', [1, 8], counting(32))] }]);
@@ -263,7 +378,10 @@ describe('onnxruntime', () => {
   });
 
   test('short executions move to the main thread and stay right', async () => {
-    using repository = onnx({ 'config.pbtxt': 'backend: "onnxruntime" max_batch_size: 4', '1/model.onnx': addSubModel('INT32', ['N', 2]) });
+    using repository = onnx({
+      'config.pbtxt': 'backend: "onnxruntime" max_batch_size: 4',
+      '1/model.onnx': addSubModel('INT32', ['N', 2]),
+    });
     await using backend = createOnnxruntimeBackend();
     await using loaded = await load(backend, repository, 'm');
     for (let value = 0; value < 600; value++) {
@@ -276,7 +394,10 @@ describe('onnxruntime', () => {
   });
 
   test('more instances than threads share, and all of them answer', async () => {
-    using repository = onnx({ 'config.pbtxt': 'backend: "onnxruntime" max_batch_size: 4', '1/model.onnx': identityModel('INT32', ['N', 1]) });
+    using repository = onnx({
+      'config.pbtxt': 'backend: "onnxruntime" max_batch_size: 4',
+      '1/model.onnx': identityModel('INT32', ['N', 1]),
+    });
     await using backend = createOnnxruntimeBackend({ dedicated: 1, shared: 1 });
     const loaded: Loaded[] = [];
     for (let index = 0; index < 5; index++) loaded.push(await load(backend, repository, 'm'));
@@ -285,13 +406,17 @@ describe('onnxruntime', () => {
         execute(instance, [{ inputs: [tensor('INT32', [1, 1], new Uint8Array(Int32Array.of(index).buffer))] }]),
       ),
     );
-    assert.deepEqual(answers.map(([answer]) => answer?.outputs[0]?.data[0]), [0, 1, 2, 3, 4]);
+    assert.deepEqual(
+      answers.map(([answer]) => answer?.outputs[0]?.data[0]),
+      [0, 1, 2, 3, 4],
+    );
     for (const each of loaded) await each[Symbol.asyncDispose]();
   });
 
   test('a shape that the model cannot take fails that batch and no other', async () => {
     using repository = onnx({
-      'config.pbtxt': 'backend: "onnxruntime" max_batch_size: 4 input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ] output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }',
+      'config.pbtxt':
+        'backend: "onnxruntime" max_batch_size: 4 input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ] output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }',
       '1/model.onnx': mlpModel(1, 8),
     });
     await using backend = createOnnxruntimeBackend();

@@ -1,6 +1,14 @@
 import { invalidArgument, type ServerError } from '../../core/index.ts';
 import type { InferenceRequest, InputTensor } from '../../protocol/index.ts';
-import { ELEMENT_SIZE, elementCount, formatShape, type Shape, shapeMatches, type Tensor, walkBytes } from '../../tensor/index.ts';
+import {
+  ELEMENT_SIZE,
+  elementCount,
+  formatShape,
+  type Shape,
+  shapeMatches,
+  type Tensor,
+  walkBytes,
+} from '../../tensor/index.ts';
 import { describeExpected, reshaped, type TensorSpec } from './tensor-spec.ts';
 
 /** The parts of a model that a request is checked against. */

@@ -5,7 +5,12 @@ import { type DataType, encodeStrings, type Tensor } from '../../tensor/index.ts
  * The `classification` extension: the `count` highest values of each row of an output as `value:index[:label]`
  * strings (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_classification.md).
  */
-export function classify(output: Tensor, count: number, labels: readonly string[] | undefined, batching: boolean): Tensor {
+export function classify(
+  output: Tensor,
+  count: number,
+  labels: readonly string[] | undefined,
+  batching: boolean,
+): Tensor {
   const values = numbersOf(output);
   const rows = batching ? (output.shape[0] ?? 1) : 1;
   const width = rows === 0 ? 0 : values.length / rows;
@@ -14,7 +19,7 @@ export function classify(output: Tensor, count: number, labels: readonly string[
   for (let row = 0; row < rows; row++) {
     const order = Array.from({ length: width }, (_, index) => index);
     const at = (index: number): number => values[row * width + index] ?? Number.NEGATIVE_INFINITY;
-    order.sort((a, b) => at(b) - at(a));
+    order.toSorted((a, b) => at(b) - at(a));
     for (const index of order.slice(0, top)) texts.push(entry(output.datatype, at(index), index, labels?.[index]));
   }
   return {

@@ -31,7 +31,12 @@ describe('inference', () => {
     await using engine = await startEngine(repository.path);
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, index) =>
-        inferOnce(engine, request('simple', [int32('INPUT0', [1, 4], [index, 0, 0, 0]), int32('INPUT1', [1, 4], [1, 1, 1, 1])], { id: String(index) })),
+        inferOnce(
+          engine,
+          request('simple', [int32('INPUT0', [1, 4], [index, 0, 0, 0]), int32('INPUT1', [1, 4], [1, 1, 1, 1])], {
+            id: String(index),
+          }),
+        ),
       ),
     );
     for (const [index, { response }] of answers.entries()) {
@@ -54,18 +59,45 @@ describe('inference', () => {
         outputs: [{ name: 'OUTPUT0', classification: 3, binary: false }],
       }),
     );
-    assert.deepEqual(response.outputs.map((output) => output.shape), [[1, 3]]);
+    assert.deepEqual(
+      response.outputs.map((output) => output.shape),
+      [[1, 3]],
+    );
     assert.deepEqual([...(response.outputs[0]?.data ?? [])], [...encodeStrings(['9:1:one', '7:3:three', '5:0:zero'])]);
   });
 
   const mistakes: readonly (readonly [string, Parameters<typeof request>[1], string])[] = [
     ['an unknown input', [int32('X', [1, 4], [1, 2, 3, 4])], "unexpected inference input 'X' for model 'simple'"],
-    ['a missing input', [int32('INPUT0', [1, 4], [1, 2, 3, 4])], "[request id: <id_unknown>] expected 2 inputs but got 1 inputs for model 'simple'. Got input(s) ['INPUT0'], but missing required input(s) ['INPUT1']. Please provide all required input(s)."],
-    ['an input twice', [int32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT0', [1, 4], [1, 2, 3, 4])], "[request id: <id_unknown>] input 'INPUT0' already exists in request"],
-    ['a wrong type', [fp32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT1', [1, 4], [1, 2, 3, 4])], "[request id: <id_unknown>] inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'"],
-    ['a batch too large', [int32('INPUT0', [9, 4], Array(36).fill(0)), int32('INPUT1', [9, 4], Array(36).fill(0))], "[request id: <id_unknown>] inference request batch-size must be <= 8 for 'simple'"],
-    ['batches that differ', [int32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT1', [2, 4], Array(8).fill(0))], "[request id: <id_unknown>] input 'INPUT1' batch size does not match other inputs for 'simple'"],
-    ['too few bytes', [int32('INPUT0', [1, 4], [1, 2, 3]), int32('INPUT1', [1, 4], [1, 2, 3, 4])], "[request id: <id_unknown>] input byte size mismatch for input 'INPUT0' for model 'simple'. Expected 16, got 12"],
+    [
+      'a missing input',
+      [int32('INPUT0', [1, 4], [1, 2, 3, 4])],
+      "[request id: <id_unknown>] expected 2 inputs but got 1 inputs for model 'simple'. Got input(s) ['INPUT0'], but missing required input(s) ['INPUT1']. Please provide all required input(s).",
+    ],
+    [
+      'an input twice',
+      [int32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT0', [1, 4], [1, 2, 3, 4])],
+      "[request id: <id_unknown>] input 'INPUT0' already exists in request",
+    ],
+    [
+      'a wrong type',
+      [fp32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT1', [1, 4], [1, 2, 3, 4])],
+      "[request id: <id_unknown>] inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'",
+    ],
+    [
+      'a batch too large',
+      [int32('INPUT0', [9, 4], Array(36).fill(0)), int32('INPUT1', [9, 4], Array(36).fill(0))],
+      "[request id: <id_unknown>] inference request batch-size must be <= 8 for 'simple'",
+    ],
+    [
+      'batches that differ',
+      [int32('INPUT0', [1, 4], [1, 2, 3, 4]), int32('INPUT1', [2, 4], Array(8).fill(0))],
+      "[request id: <id_unknown>] input 'INPUT1' batch size does not match other inputs for 'simple'",
+    ],
+    [
+      'too few bytes',
+      [int32('INPUT0', [1, 4], [1, 2, 3]), int32('INPUT1', [1, 4], [1, 2, 3, 4])],
+      "[request id: <id_unknown>] input byte size mismatch for input 'INPUT0' for model 'simple'. Expected 16, got 12",
+    ],
   ];
   for (const [what, inputs, message] of mistakes) {
     test(`${what} is refused in Triton's words`, async () => {
@@ -95,7 +127,10 @@ describe('inference', () => {
     }
     await using engine = await startEngine(repository.path);
     const data = encodeStrings(['\0', 'é']);
-    const { response } = await inferOnce(engine, request('bytes', [{ name: 'INPUT0', datatype: 'BYTES', shape: [1, 2], data }]));
+    const { response } = await inferOnce(
+      engine,
+      request('bytes', [{ name: 'INPUT0', datatype: 'BYTES', shape: [1, 2], data }]),
+    );
     assert.deepEqual([...(response.outputs[0]?.data ?? [])], [...data]);
     const half = { name: 'INPUT0', datatype: 'BF16' as const, shape: [1, 2], data: Buffer.from([1, 2, 3, 4]) };
     const answer = await inferOnce(engine, request('bf16', [half]));
@@ -106,19 +141,39 @@ describe('inference', () => {
     using repository = new TemporaryRepository().identity('m', 'TYPE_STRING', '[ -1 ]');
     await using engine = await startEngine(repository.path);
     const send = (bytes: readonly number[]): Promise<unknown> =>
-      inferOnce(engine, request('m', [{ name: 'INPUT0', datatype: 'BYTES', shape: [1, 1], data: Uint8Array.from(bytes) }]));
+      inferOnce(
+        engine,
+        request('m', [{ name: 'INPUT0', datatype: 'BYTES', shape: [1, 1], data: Uint8Array.from(bytes) }]),
+      );
     await assert.rejects(send([1, 0]), /incomplete string length indicator for inference input 'INPUT0'/);
-    await assert.rejects(send([9, 0, 0, 0, 1]), /incomplete string data for inference input 'INPUT0', expecting string of length 9/);
-    await assert.rejects(send([0, 0, 0, 0, 0, 0, 0, 0]), /unexpected number of string elements 2 for inference input 'INPUT0', expecting 1/);
+    await assert.rejects(
+      send([9, 0, 0, 0, 1]),
+      /incomplete string data for inference input 'INPUT0', expecting string of length 9/,
+    );
+    await assert.rejects(
+      send([0, 0, 0, 0, 0, 0, 0, 0]),
+      /unexpected number of string elements 2 for inference input 'INPUT0', expecting 1/,
+    );
   });
 
   test('bytes in flight are bounded', async () => {
-    using repository = new TemporaryRepository().identity('m', 'TYPE_UINT8', '[ -1 ]', 'parameters { key: "execute_delay_ms" value { string_value: "200" } }');
+    using repository = new TemporaryRepository().identity(
+      'm',
+      'TYPE_UINT8',
+      '[ -1 ]',
+      'parameters { key: "execute_delay_ms" value { string_value: "200" } }',
+    );
     await using engine = await startEngine(repository.path, { maxInflightBytes: 1000 });
     const send = (): Promise<unknown> =>
-      inferOnce(engine, request('m', [{ name: 'INPUT0', datatype: 'UINT8', shape: [1, 600], data: new Uint8Array(600) }]));
+      inferOnce(
+        engine,
+        request('m', [{ name: 'INPUT0', datatype: 'UINT8', shape: [1, 600], data: new Uint8Array(600) }]),
+      );
     const first = send();
-    await assert.rejects(send(), { code: 'UNAVAILABLE', message: /holds 600 bytes of unanswered requests.*limit of 1000/ });
+    await assert.rejects(send(), {
+      code: 'UNAVAILABLE',
+      message: /holds 600 bytes of unanswered requests.*limit of 1000/,
+    });
     await first;
     await send();
   });
@@ -130,14 +185,23 @@ describe('the repository', () => {
     repository.model('corrupt', { 'config.pbtxt': 'backend: "onnxruntime"', '1/model.onnx': 'garbage' });
     repository.model('misspelt', { 'config.pbtxt': 'backend: "identity"\nmax_bacth_size: 1', '1/x': '' });
     repository.model('unknown', { 'config.pbtxt': 'backend: "cobol"', '1/x': '' });
-    repository.model('ensemble', { 'config.pbtxt': readFileSync(new URL('../../../test/fixtures/seed-configs/nlp-ensemble.pbtxt', import.meta.url), 'utf8').replace('nlp-classification-pipeline', 'ensemble'), '1/x': '' });
+    repository.model('ensemble', {
+      'config.pbtxt': readFileSync(
+        new URL('../../../test/fixtures/seed-configs/nlp-ensemble.pbtxt', import.meta.url),
+        'utf8',
+      ).replace('nlp-classification-pipeline', 'ensemble'),
+      '1/x': '',
+    });
     await using engine = await startEngine(repository.path);
     assert.deepEqual(await sum(engine, 'simple'), [11, 22, 33, 44]);
     const reasons = Object.fromEntries(engine.failures().map(({ name, reason }) => [name, reason]));
     assert.deepEqual(Object.keys(reasons), ['corrupt', 'ensemble', 'misspelt', 'unknown']);
     assert.match(reasons['corrupt'] ?? '', /Protobuf parsing failed/);
     assert.match(reasons['misspelt'] ?? '', /config\.pbtxt:2:1: .*did you mean 'max_batch_size'/);
-    assert.match(reasons['unknown'] ?? '', /unable to find backend library for backend 'cobol'.*available backends: identity, onnxruntime/);
+    assert.match(
+      reasons['unknown'] ?? '',
+      /unable to find backend library for backend 'cobol'.*available backends: identity, onnxruntime/,
+    );
     assert.match(reasons['ensemble'] ?? '', /'ensemble_scheduling', which this version of goodput does not support/);
     assert.ok(engine.ready);
     await assert.rejects(sum(engine, 'corrupt'), { code: 'NOT_FOUND' });
@@ -175,13 +239,23 @@ describe('the repository', () => {
 
   test("the guides' BERT classifier loads as printed, warms up and answers on a machine without a GPU", async () => {
     using repository = new TemporaryRepository().model('bert-classifier', {
-      'config.pbtxt': readFileSync(new URL('../../../test/fixtures/seed-configs/bert-classifier.pbtxt', import.meta.url)),
+      'config.pbtxt': readFileSync(
+        new URL('../../../test/fixtures/seed-configs/bert-classifier.pbtxt', import.meta.url),
+      ),
       '1/model.onnx': tokenClassifierModel(),
     });
     await using engine = await startEngine(repository.path);
     assert.deepEqual(engine.failures(), []);
-    const ids = (name: string): Parameters<typeof request>[1][number] => ({ name, datatype: 'INT64', shape: [1, 2], data: new Uint8Array(BigInt64Array.of(3n, 4n).buffer) });
-    const { response } = await inferOnce(engine, request('bert-classifier', [ids('input_ids'), ids('attention_mask'), ids('token_type_ids')]));
+    const ids = (name: string): Parameters<typeof request>[1][number] => ({
+      name,
+      datatype: 'INT64',
+      shape: [1, 2],
+      data: new Uint8Array(BigInt64Array.of(3n, 4n).buffer),
+    });
+    const { response } = await inferOnce(
+      engine,
+      request('bert-classifier', [ids('input_ids'), ids('attention_mask'), ids('token_type_ids')]),
+    );
     assert.deepEqual(response.outputs[0]?.shape, [1, 2, 2]);
     assert.deepEqual([...new Float32Array(response.outputs[0]?.data.buffer as ArrayBuffer)], [9, -9, 12, -12]);
   });
@@ -192,14 +266,19 @@ describe('loading and unloading', () => {
     using repository = simple(new TemporaryRepository()).identity('other', 'TYPE_INT32', '[ 1 ]');
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['simple'] });
     const index = async (): Promise<readonly string[]> =>
-      (await engine.index(false)).map(({ name, version, state, reason }) => [name, version, state, reason].filter((part) => part !== undefined).join(' '));
+      (await engine.index(false)).map(({ name, version, state, reason }) =>
+        [name, version, state, reason].filter((part) => part !== undefined).join(' '),
+      );
     assert.deepEqual(await index(), ['other', 'simple 1 READY']);
     await engine.load('other');
     assert.deepEqual(await index(), ['other 1 READY', 'simple 1 READY']);
     await engine.unload('other');
     while ((await index())[0] === 'other 1 UNLOADING') await sleep(1);
     assert.deepEqual(await index(), ['other 1 UNAVAILABLE unloaded', 'simple 1 READY']);
-    await assert.rejects(engine.load('nope'), { code: 'INTERNAL', message: "failed to load 'nope', failed to poll from model repository" });
+    await assert.rejects(engine.load('nope'), {
+      code: 'INTERNAL',
+      message: "failed to load 'nope', failed to poll from model repository",
+    });
   });
 
   test('other modes refuse it', async () => {
@@ -213,7 +292,10 @@ describe('loading and unloading', () => {
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
     await engine.load('simple', '{"backend":"onnxruntime","max_batch_size":2}');
     assert.equal(engine.model('simple', '').maxBatchSize, 2);
-    await assert.rejects(engine.load('simple', '{"max_batch_sise":2}'), /cannot read the model configuration override: .*max_batch_sise/);
+    await assert.rejects(
+      engine.load('simple', '{"max_batch_sise":2}'),
+      /cannot read the model configuration override: .*max_batch_sise/,
+    );
     assert.equal(engine.model('simple', '').maxBatchSize, 2);
   });
 
@@ -239,11 +321,19 @@ describe('loading and unloading', () => {
   });
 
   test('unloading waits for accepted requests', async () => {
-    using repository = new TemporaryRepository().identity('slow', 'TYPE_INT32', '[ 1 ]', 'parameters { key: "execute_delay_ms" value { string_value: "100" } }');
+    using repository = new TemporaryRepository().identity(
+      'slow',
+      'TYPE_INT32',
+      '[ 1 ]',
+      'parameters { key: "execute_delay_ms" value { string_value: "100" } }',
+    );
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
     const answers = [1, 2, 3].map((value) => inferOnce(engine, request('slow', [int32('INPUT0', [1, 1], [value])])));
     await engine.unload('slow');
-    await assert.rejects(inferOnce(engine, request('slow', [int32('INPUT0', [1, 1], [9])])), /has no available versions/);
+    await assert.rejects(
+      inferOnce(engine, request('slow', [int32('INPUT0', [1, 1], [9])])),
+      /has no available versions/,
+    );
     const values = (await Promise.all(answers)).map(({ response }) => response.outputs[0]?.data[0]);
     assert.deepEqual(values, [1, 2, 3]);
   });

@@ -11,10 +11,7 @@ import { fingerprint } from './repository-watch.ts';
 import { SharedMemoryRegions } from './shared-memory.ts';
 
 /** The server's life, from the outside. */
-type EngineState =
-  | { readonly kind: 'starting' }
-  | { readonly kind: 'serving' }
-  | { readonly kind: 'stopping' };
+type EngineState = { readonly kind: 'starting' } | { readonly kind: 'serving' } | { readonly kind: 'stopping' };
 
 /** Everything the server does, without any protocol: the one path that every inference takes. */
 export class Engine {
@@ -117,7 +114,10 @@ export class Engine {
    */
   infer(request: InferenceRequest, sink: OutcomeSink): () => void {
     if (this.state.kind === 'stopping') {
-      throw new ServerError('UNAVAILABLE', 'Server is stopping, scheduler for model has stopped accepting new inference requests');
+      throw new ServerError(
+        'UNAVAILABLE',
+        'Server is stopping, scheduler for model has stopped accepting new inference requests',
+      );
     }
     const model = this.registry.resolve(request.modelName, request.modelVersion);
     const bytes = inputBytes(request);
@@ -170,7 +170,9 @@ export class Engine {
     const next = (): void => {
       this.pollTimer = setTimeout(() => {
         void this.poll()
-          .catch((error: unknown) => this.options.logger.error(`polling the model repository failed: ${errorMessage(error)}`))
+          .catch((error: unknown) =>
+            this.options.logger.error(`polling the model repository failed: ${errorMessage(error)}`),
+          )
           .finally(() => {
             if (this.state.kind === 'serving') next();
           });
@@ -195,7 +197,7 @@ export class Engine {
       this.fingerprints.set(folder.name, seen);
       work.push(this.loader.load(folder.name).catch(() => undefined));
     }
-    for (const name of [...this.fingerprints.keys()]) {
+    for (const name of this.fingerprints.keys()) {
       if (folders.has(name)) continue;
       this.fingerprints.delete(name);
       work.push(this.loader.unload(name));

@@ -1,10 +1,6 @@
 export { Engine, notSupported } from './engine.ts';
 export type { LoadedModel } from './loaded-model.ts';
-export type { IndexEntry } from './model-registry.ts';
-export { type EngineOptions, MODEL_CONTROL_MODES, type ModelControlMode } from './options.ts';
-export type { OutcomeSink } from './pending-inference.ts';
-export { DurationStatistic, FAILURE_REASONS, type ModelStatistics, STAGES } from './statistics.ts';
-export { publicShape } from './tensor-spec.ts';
-export { SharedMemoryRegions, type SystemRegion } from './shared-memory.ts';
+export { type EngineOptions, MODEL_CONTROL_MODES } from './options.ts';
 export { sharedMemoryOutputs } from './shared-memory-outputs.ts';
-export { type ModelMetadata, modelMetadata, type StatisticsView, statisticsView } from './views.ts';
+export { FAILURE_REASONS, type ModelStatistics } from './statistics.ts';
+export { modelMetadata, statisticsView } from './views.ts';

@@ -3,7 +3,13 @@ import { type Clock, ServerError, toServerError, unsupported } from '../../core/
 import { type InferenceRequest, type ModelConfig, ModelInstanceGroup_Kind as Kind } from '../../protocol/index.ts';
 import { type ModelSource, validateConfig } from '../../repository/index.ts';
 import type { Backend, BackendInstance, BackendModel, InstanceSpec } from '../backends/contract.ts';
-import { DirectScheduler, DynamicScheduler, type Execution, type Scheduler, type SchedulerHooks } from '../schedulers/index.ts';
+import {
+  DirectScheduler,
+  DynamicScheduler,
+  type Execution,
+  type Scheduler,
+  type SchedulerHooks,
+} from '../schedulers/index.ts';
 import { checkRequest, type ModelInterface } from './check-request.ts';
 import { type InferenceHost, type OutcomeSink, PendingInference } from './pending-inference.ts';
 import { type FailureReason, ModelStatistics } from './statistics.ts';
@@ -130,7 +136,8 @@ function createScheduler(
   startThreshold: number,
 ): Scheduler {
   const choice = config.schedulingChoice;
-  if (choice.case !== 'dynamicBatching' || config.maxBatchSize === 0) return new DirectScheduler(instances, clock, hooks);
+  if (choice.case !== 'dynamicBatching' || config.maxBatchSize === 0)
+    return new DirectScheduler(instances, clock, hooks);
   const batching = choice.value;
   return new DynamicScheduler(instances, clock, hooks, {
     maxBatchSize: config.maxBatchSize,

@@ -100,8 +100,7 @@ export class ModelLoader {
     before: ReadonlyMap<number, LoadedModel>,
   ): Promise<readonly LoadedModel[]> {
     const { name } = folder;
-    const read = (): Promise<ModelSource> =>
-      readModelSource(folder, { ...this.options, configOverride });
+    const read = (): Promise<ModelSource> => readModelSource(folder, { ...this.options, configOverride });
     let source: ModelSource;
     try {
       source = await read();

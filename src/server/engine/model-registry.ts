@@ -24,7 +24,7 @@ export class ModelRegistry {
   private readonly failures = new Map<string, string>();
 
   names(): readonly string[] {
-    return [...new Set([...this.models.keys(), ...this.failures.keys()])].sort();
+    return [...new Set([...this.models.keys(), ...this.failures.keys()])].toSorted();
   }
 
   versions(name: string): ReadonlyMap<number, VersionState> {
@@ -56,11 +56,11 @@ export class ModelRegistry {
   readyVersions(name: string): readonly LoadedModel[] {
     const ready: LoadedModel[] = [];
     for (const state of this.versions(name).values()) if (state.kind === 'ready') ready.push(state.model);
-    return ready.sort((a, b) => a.version - b.version);
+    return ready.toSorted((a, b) => a.version - b.version);
   }
 
   allReady(): readonly LoadedModel[] {
-    return [...this.models.keys()].sort().flatMap((name) => this.readyVersions(name));
+    return [...this.models.keys()].toSorted().flatMap((name) => this.readyVersions(name));
   }
 
   /**
@@ -72,7 +72,12 @@ export class ModelRegistry {
     const versions = this.models.get(name);
     if (!versions) {
       const colon = name.lastIndexOf(':');
-      if (version === '' && colon > 0 && /^[1-9]\d*$/.test(name.slice(colon + 1)) && this.models.has(name.slice(0, colon))) {
+      if (
+        version === '' &&
+        colon > 0 &&
+        /^[1-9]\d*$/.test(name.slice(colon + 1)) &&
+        this.models.has(name.slice(0, colon))
+      ) {
         return this.resolve(name.slice(0, colon), name.slice(colon + 1));
       }
       throw notFound(`Request for unknown model: '${name}' is not found`);
@@ -85,7 +90,10 @@ export class ModelRegistry {
     const state = versions.get(parseVersion(version));
     if (!state) throw notFound(`Request for unknown model: '${name}' version ${version} is not found`);
     if (state.kind !== 'ready') {
-      throw new ServerError('UNAVAILABLE', `Request for unknown model: '${name}' version ${version} is not at ready state`);
+      throw new ServerError(
+        'UNAVAILABLE',
+        `Request for unknown model: '${name}' version ${version} is not at ready state`,
+      );
     }
     return state.model;
   }
@@ -102,7 +110,7 @@ export class ModelRegistry {
 
   index(known: Iterable<string>, readyOnly: boolean): readonly IndexEntry[] {
     const entries: IndexEntry[] = [];
-    for (const name of [...new Set([...known, ...this.names()])].sort()) {
+    for (const name of [...new Set([...known, ...this.names()])].toSorted()) {
       const versions = this.versions(name);
       const failure = this.failures.get(name);
       if (versions.size === 0 && !readyOnly) {
@@ -112,7 +120,7 @@ export class ModelRegistry {
             : { name, version: undefined, state: 'UNAVAILABLE', reason: failure },
         );
       }
-      for (const [version, state] of [...versions].sort(([a], [b]) => a - b)) {
+      for (const [version, state] of [...versions].toSorted(([a], [b]) => a - b)) {
         if (readyOnly && state.kind !== 'ready') continue;
         entries.push({ name, version: String(version), ...describe(state) });
       }

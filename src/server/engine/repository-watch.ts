@@ -8,7 +8,7 @@ const MAX_DEPTH = 4;
 export async function fingerprint(path: string): Promise<string> {
   const parts: string[] = [];
   await visit(path, '', 0, parts);
-  return parts.sort().join('\n');
+  return parts.toSorted().join('\n');
 }
 
 async function visit(path: string, relative: string, depth: number, parts: string[]): Promise<void> {

@@ -51,7 +51,7 @@ export class SharedMemoryRegions {
   }
 
   unregisterAll(): void {
-    for (const name of [...this.regions.keys()]) this.unregister(name);
+    for (const name of this.regions.keys()) this.unregister(name);
   }
 
   /** @throws NOT_FOUND for a name that is not registered */
@@ -75,7 +75,9 @@ export class SharedMemoryRegions {
     const data = Buffer.allocUnsafe(reference.byteSize);
     const read = readSync(region.file, data, 0, data.length, region.offset + reference.offset);
     if (read !== data.length) {
-      throw internalError(`shared memory region '${reference.region}' has shrunk: read ${read} of ${data.length} bytes`);
+      throw internalError(
+        `shared memory region '${reference.region}' has shrunk: read ${read} of ${data.length} bytes`,
+      );
     }
     return { name: input.name, datatype: input.datatype, shape: input.shape, data };
   }

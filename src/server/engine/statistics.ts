@@ -23,7 +23,7 @@ export interface BatchStatistic {
 }
 
 /** The stages whose latency is kept as a histogram, in microseconds; `compute` is all three compute stages. */
-export const STAGES = ['request', 'queue', 'compute_input', 'compute_infer', 'compute_output', 'compute'] as const;
+const STAGES = ['request', 'queue', 'compute_input', 'compute_infer', 'compute_output', 'compute'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** Everything counted for one version of a model (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md). */

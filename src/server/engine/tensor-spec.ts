@@ -16,14 +16,14 @@ export interface TensorSpec {
 }
 
 export function inputSpecs(config: ModelConfig): readonly TensorSpec[] {
-  return config.input.map((input) => spec(input, input.optional));
+  return config.input.map((input) => specOf(input, input.optional));
 }
 
 export function outputSpecs(config: ModelConfig): readonly TensorSpec[] {
-  return config.output.map((output) => spec(output, false));
+  return config.output.map((output) => specOf(output, false));
 }
 
-function spec(tensor: ModelInput | ModelOutput, optional: boolean): TensorSpec {
+function specOf(tensor: ModelInput | ModelOutput, optional: boolean): TensorSpec {
   const datatype = wireDataType(tensor.dataType);
   if (datatype === undefined) throw new Error(`tensor '${tensor.name}' has no data type`);
   const dims = tensor.dims.map(Number);

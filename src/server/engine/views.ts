@@ -45,7 +45,9 @@ export interface StatisticsView {
   readonly inference_count: number;
   readonly execution_count: number;
   readonly inference_stats: Readonly<Record<InferenceStatistic, DurationView>>;
-  readonly batch_stats: readonly (Readonly<Record<'compute_input' | 'compute_infer' | 'compute_output', DurationView>> & {
+  readonly batch_stats: readonly (Readonly<
+    Record<'compute_input' | 'compute_infer' | 'compute_output', DurationView>
+  > & {
     readonly batch_size: number;
   })[];
 }
@@ -80,7 +82,7 @@ export function statisticsView({ name, version, statistics }: LoadedModel): Stat
       cache_hit: NONE,
       cache_miss: NONE,
     },
-    batch_stats: [...statistics.batches].sort(([a], [b]) => a - b).map(batchView),
+    batch_stats: [...statistics.batches].toSorted(([a], [b]) => a - b).map(batchView),
   };
 }
 

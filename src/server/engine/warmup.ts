@@ -49,7 +49,8 @@ function runOnce(
       fail: (error) => (failure = error),
     };
     instance.execute([unit], () => {
-      if (failure) reject(internalError(`failed to run warmup sample '${sample}' of model '${model}': ${failure.message}`));
+      if (failure)
+        reject(internalError(`failed to run warmup sample '${sample}' of model '${model}': ${failure.message}`));
       else resolve();
     });
   });

@@ -62,7 +62,10 @@ export class DynamicScheduler implements Scheduler {
     const { maxQueueSize, startThreshold } = this.options;
     if (maxQueueSize > 0 && this.queue.length >= maxQueueSize) {
       request.fail(
-        new ServerError('UNAVAILABLE', `[request id: ${request.requestId || '<id_unknown>'}] Exceeds maximum queue size`),
+        new ServerError(
+          'UNAVAILABLE',
+          `[request id: ${request.requestId || '<id_unknown>'}] Exceeds maximum queue size`,
+        ),
       );
       return;
     }

@@ -4,7 +4,13 @@ import fc from 'fast-check';
 import { VirtualClock } from '../../../test/support/virtual-clock.ts';
 import { NANOS_PER_MICRO, ServerError } from '../../core/index.ts';
 import type { BackendInstance, ExecutionUnit } from '../backends/contract.ts';
-import { DirectScheduler, type DynamicBatchingOptions, DynamicScheduler, type ScheduledRequest, type Scheduler } from './index.ts';
+import {
+  DirectScheduler,
+  type DynamicBatchingOptions,
+  DynamicScheduler,
+  type ScheduledRequest,
+  type Scheduler,
+} from './index.ts';
 
 const DEFAULTS: DynamicBatchingOptions = {
   maxBatchSize: 8,
@@ -180,7 +186,13 @@ describe('dynamic batching', () => {
       client.send();
       clock.advance(100);
     }
-    assert.deepEqual(fakes.map((fake) => fake.batches), [[[0], [2]], [[1], [3]]]);
+    assert.deepEqual(
+      fakes.map((fake) => fake.batches),
+      [
+        [[0], [2]],
+        [[1], [3]],
+      ],
+    );
   });
 
   test('a queue that is full answers at once', () => {
@@ -284,28 +296,41 @@ test('under random arrivals, sizes, shapes and cancels every request gets its ow
     maxQueueSize: fc.constantFrom(0, 3),
   });
   fc.assert(
-    fc.property(options, fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 40 }), (chosen, instances, steps) => {
-      const { clock, client, fakes } = setUp(chosen, (units) => 20 + 31 * (Number(units[0]?.requestId ?? 0) % 5), instances);
-      for (const { wait, rows, key, cancel } of steps) {
-        const sent = client.send(rows, key);
-        if (cancel) sent.cancelled = true;
-        clock.advance(wait);
-      }
-      clock.advance(1_000_000);
-      for (const [id, sent] of client.sent.entries()) {
-        assert.notEqual(sent.answer, undefined, `request ${id} was lost`);
-        const allowed = [String(id), 'unlucky'].includes(sent.answer ?? '') || /cancelled|maximum queue/.test(sent.answer ?? '');
-        assert.ok(allowed, `request ${id} was answered with ${sent.answer}`);
-      }
-      for (const batch of fakes.flatMap((fake) => fake.batches)) {
-        const rows = batch.reduce((sum, id) => sum + (client.sent[id]?.batchSize ?? 0), 0);
-        assert.ok(rows <= 8);
-        assert.equal(new Set(batch.map((id) => client.sent[id]?.batchKey)).size, 1);
-      }
-      if (chosen.preserveOrdering) {
-        const ran = client.order.filter((id) => (client.sent[id]?.startedAt ?? -1) >= 0);
-        assert.deepEqual(ran, [...ran].sort((a, b) => a - b));
-      }
-    }),
+    fc.property(
+      options,
+      fc.integer({ min: 1, max: 3 }),
+      fc.array(step, { maxLength: 40 }),
+      (chosen, instances, steps) => {
+        const { clock, client, fakes } = setUp(
+          chosen,
+          (units) => 20 + 31 * (Number(units[0]?.requestId ?? 0) % 5),
+          instances,
+        );
+        for (const { wait, rows, key, cancel } of steps) {
+          const sent = client.send(rows, key);
+          if (cancel) sent.cancelled = true;
+          clock.advance(wait);
+        }
+        clock.advance(1_000_000);
+        for (const [id, sent] of client.sent.entries()) {
+          assert.notEqual(sent.answer, undefined, `request ${id} was lost`);
+          const allowed =
+            [String(id), 'unlucky'].includes(sent.answer ?? '') || /cancelled|maximum queue/.test(sent.answer ?? '');
+          assert.ok(allowed, `request ${id} was answered with ${sent.answer}`);
+        }
+        for (const batch of fakes.flatMap((fake) => fake.batches)) {
+          const rows = batch.reduce((sum, id) => sum + (client.sent[id]?.batchSize ?? 0), 0);
+          assert.ok(rows <= 8);
+          assert.equal(new Set(batch.map((id) => client.sent[id]?.batchKey)).size, 1);
+        }
+        if (chosen.preserveOrdering) {
+          const ran = client.order.filter((id) => (client.sent[id]?.startedAt ?? -1) >= 0);
+          assert.deepEqual(
+            ran,
+            [...ran].toSorted((a, b) => a - b),
+          );
+        }
+      },
+    ),
   );
 });

@@ -1,7 +1,14 @@
 import { invalidArgument, systemClock } from '../../../core/index.ts';
 import type { ModelConfig } from '../../../protocol/index.ts';
 import type { Tensor } from '../../../tensor/index.ts';
-import type { Backend, BackendInstance, BackendModel, ExecutionReport, ExecutionUnit, ModelContext } from '../contract.ts';
+import type {
+  Backend,
+  BackendInstance,
+  BackendModel,
+  ExecutionReport,
+  ExecutionUnit,
+  ModelContext,
+} from '../contract.ts';
 
 /**
  * Returns every input as the output of the same position. Serves every data type, BF16 included, and passes tensors

@@ -6,7 +6,11 @@ import type { OnnxTensorInfo, SlotLayout, SlotTensor } from './messages.ts';
 const ALIGNMENT = 64;
 
 /** What a layout is made for: the shapes of a whole batch, or `undefined` for BYTES inputs, whose size varies. */
-export function layoutKey(units: readonly ExecutionUnit[], rows: number, fixedShapes: boolean): string | number | undefined {
+export function layoutKey(
+  units: readonly ExecutionUnit[],
+  rows: number,
+  fixedShapes: boolean,
+): string | number | undefined {
   if (fixedShapes) return rows;
   const [first] = units;
   if (!first) return undefined;

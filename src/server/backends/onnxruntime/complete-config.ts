@@ -36,7 +36,8 @@ export function completeConfig(config: ModelConfig, info: OnnxModelInfo, default
     return dims.length === 0 ? [1n] : dims.map(BigInt);
   };
   if (config.input.length === 0) {
-    for (const tensor of info.inputs) config.input.push(create(ModelInputSchema, completed(tensor, dimsOf(tensor), config)));
+    for (const tensor of info.inputs)
+      config.input.push(create(ModelInputSchema, completed(tensor, dimsOf(tensor), config)));
   }
   if (config.output.length === 0) {
     for (const tensor of info.outputs) {
@@ -103,7 +104,8 @@ function checkTensor(
   }
   const dims = (tensor.reshape ? tensor.reshape.shape : tensor.dims).map(Number);
   const full = config.maxBatchSize > 0 ? [-1, ...dims] : dims;
-  if (!compatible(full, found.shape) && !isScalar(dims, found.shape)) throw shapeError(config, tensor.name, full, found.shape);
+  if (!compatible(full, found.shape) && !isScalar(dims, found.shape))
+    throw shapeError(config, tensor.name, full, found.shape);
 }
 
 /** A model without dimensions may be configured as `[1]`: scalars have no other form in a configuration. */

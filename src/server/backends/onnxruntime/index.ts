@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { existsSync, statSync } from 'node:fs';
-import { internalError, invalidArgument, ServerError, toServerError } from '../../../core/index.ts';
+import { internalError, invalidArgument, type ServerError, toServerError } from '../../../core/index.ts';
 import type { ModelConfig } from '../../../protocol/index.ts';
 import { modelFilenameFor } from '../../../repository/index.ts';
 import type { Backend, BackendModel, InstanceSpec, ModelContext } from '../contract.ts';
@@ -89,14 +89,19 @@ function totalInstances(config: ModelConfig): number {
 function defaultMaxBatchSize(context: ModelContext): number {
   const text = context.backendConfig.get('default-max-batch-size');
   if (text === undefined) return DEFAULT_MAX_BATCH_SIZE;
-  if (!/^\d+$/.test(text)) throw invalidArgument(`--backend-config default-max-batch-size must be an integer >= 0, got '${text}'`);
+  if (!/^\d+$/.test(text))
+    throw invalidArgument(`--backend-config default-max-batch-size must be an integer >= 0, got '${text}'`);
   return Number(text);
 }
 
 function modelFile(context: ModelContext, spec: InstanceSpec | undefined): string {
   const { config } = context;
   const device = spec?.kind === 'gpu' ? context.devices.gpus.find((gpu) => gpu.id === spec.deviceId) : undefined;
-  const filename = modelFilenameFor(config.ccModelFilenames, config.defaultModelFilename, device ?? context.devices.gpus[0]);
+  const filename = modelFilenameFor(
+    config.ccModelFilenames,
+    config.defaultModelFilename,
+    device ?? context.devices.gpus[0],
+  );
   const path = join(context.versionPath, filename);
   if (!existsSync(path)) {
     throw internalError(
@@ -122,7 +127,11 @@ function planOf(
   const outputs = config.output.flatMap((output) => byName.get(output.name) ?? []);
   const fixedShapes = config.input.every((input) => {
     const dims = input.reshape ? input.reshape.shape : input.dims;
-    return !input.optional && dims.every((dim) => dim >= 0n) && info.inputs.find((i) => i.name === input.name)?.datatype !== 'BYTES';
+    return (
+      !input.optional &&
+      dims.every((dim) => dim >= 0n) &&
+      info.inputs.find((i) => i.name === input.name)?.datatype !== 'BYTES'
+    );
   });
   const scalars = new Set(info.inputs.filter((input) => input.shape.length === 0).map((input) => input.name));
   const mayInline = fixedShapes && mayRunInline(config, path);

@@ -1,3 +1,4 @@
+import type * as OnnxruntimeCommon from 'onnxruntime-common';
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { wireTypeOf } from './element-types.ts';
 import type { OnnxModelInfo, OnnxTensorInfo, SessionOptions } from './messages.ts';
@@ -44,11 +45,11 @@ export interface NativeRuntime {
 export function loadNativeRuntime(require: NodeJS.Require): NativeRuntime {
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   Reflect.deleteProperty(globalThis, 'Float16Array');
-  const { Tensor } = require('onnxruntime-common') as { readonly Tensor: typeof import('onnxruntime-common').Tensor };
+  const common = require('onnxruntime-common') as typeof OnnxruntimeCommon;
   const { binding, initOrt } = require('onnxruntime-node/dist/binding.js') as NativeBinding;
   initOrt();
   return {
-    Tensor,
+    Tensor: common.Tensor,
     load(path, options) {
       const session = new binding.InferenceSession();
       session.loadModel(path, { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 4 });

@@ -22,7 +22,10 @@ export class SessionThread {
   constructor() {
     const buffer = createRingBuffer();
     this.ring = new RingWriter(buffer);
-    this.worker = new Worker(workerUrl(import.meta.url, 'session-worker'), { name: 'goodput-onnx', workerData: buffer });
+    this.worker = new Worker(workerUrl(import.meta.url, 'session-worker'), {
+      name: 'goodput-onnx',
+      workerData: buffer,
+    });
     this.worker.on('message', (message: FromWorker) => this.settle(message));
     this.worker.on('error', (error) => this.fail(`ONNX Runtime worker thread failed: ${errorMessage(error)}`));
     this.worker.on('exit', () => this.fail('ONNX Runtime worker thread has stopped'));
@@ -38,7 +41,8 @@ export class SessionThread {
     this.sessions++;
     try {
       const answer = await this.ask({ kind: 'load', session, path, options });
-      if (typeof answer === 'number' || answer.kind !== 'loaded') throw internalError('the worker gave no model information');
+      if (typeof answer === 'number' || answer.kind !== 'loaded')
+        throw internalError('the worker gave no model information');
       return { session, info: answer.info };
     } catch (error) {
       this.sessions--;
@@ -47,8 +51,11 @@ export class SessionThread {
   }
 
   async unload(session: number): Promise<void> {
-    this.sessions--;
-    if (this.alive) await this.ask({ kind: 'unload', session });
+    try {
+      if (this.alive) await this.ask({ kind: 'unload', session });
+    } finally {
+      this.sessions--;
+    }
   }
 
   /** Makes a slot known to the worker; returns its id for {@link run}. */

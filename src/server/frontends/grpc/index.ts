@@ -1,2 +1,2 @@
-export { type GrpcListener, listenGrpc } from './node-adapter.ts';
+export { listenGrpc } from './node-adapter.ts';
 export { createGrpcService } from './service.ts';

@@ -8,7 +8,10 @@ import {
   type InferenceRequest,
   type InferenceResponse,
 } from '../../../protocol/index.ts';
-import { ModelInferResponseSchema, ModelStreamInferResponseSchema } from '../../../protocol/generated/grpc_service_pb.js';
+import {
+  ModelInferResponseSchema,
+  ModelStreamInferResponseSchema,
+} from '../../../protocol/generated/grpc_service_pb.js';
 import { type Engine, sharedMemoryOutputs } from '../../engine/index.ts';
 import type { GrpcCall, GrpcReceiver } from './call.ts';
 

@@ -44,13 +44,11 @@ export class MessageReader {
       const compressed = data[0] === 1;
       const length = data.readUInt32BE(1);
       if (length > this.limit) {
-        throw new ServerError(
-          'UNAVAILABLE',
-          `Received message larger than max (${length} vs. ${this.limit})`,
-        );
+        throw new ServerError('UNAVAILABLE', `Received message larger than max (${length} vs. ${this.limit})`);
       }
       if (data.length < PREFIX + length) {
-        const buffer = length >= SHARED_MESSAGE_BYTES ? Buffer.from(new SharedArrayBuffer(length)) : Buffer.allocUnsafe(length);
+        const buffer =
+          length >= SHARED_MESSAGE_BYTES ? Buffer.from(new SharedArrayBuffer(length)) : Buffer.allocUnsafe(length);
         const filled = data.copy(buffer, 0, PREFIX);
         this.collecting = { buffer, filled, compressed };
         return;
@@ -79,6 +77,9 @@ export class MessageReader {
     } catch (error) {
       throw new ServerError('INTERNAL', `cannot decompress a message as ${this.encoding}`, { cause: error });
     }
-    throw new ServerError('UNSUPPORTED', `message compression '${this.encoding}' is not supported: use gzip or deflate`);
+    throw new ServerError(
+      'UNSUPPORTED',
+      `message compression '${this.encoding}' is not supported: use gzip or deflate`,
+    );
   }
 }

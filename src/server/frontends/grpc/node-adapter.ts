@@ -51,7 +51,9 @@ export async function listenGrpc(service: GrpcService, options: GrpcServerOption
     session.on('error', (error: unknown) => options.logger.verbose(1, `HTTP/2 session: ${errorMessage(error)}`));
     session.setLocalWindowSize(CONNECTION_WINDOW);
   });
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => serve(service, options, stream, headers));
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
+    serve(service, options, stream, headers),
+  );
   server.on('sessionError', () => undefined);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

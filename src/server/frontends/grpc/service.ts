@@ -1,5 +1,18 @@
-import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
-import { describeLogSettings, invalidArgument, parseLogSettings, ServerError, toServerError } from '../../../core/index.ts';
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import {
+  describeLogSettings,
+  invalidArgument,
+  parseLogSettings,
+  ServerError,
+  toServerError,
+} from '../../../core/index.ts';
 import { grpcFrame } from '../../../protocol/index.ts';
 import * as pb from '../../../protocol/generated/grpc_service_pb.js';
 import * as health from '../../../protocol/generated/health_pb.js';
@@ -12,14 +25,16 @@ type Start = (call: GrpcCall) => GrpcReceiver;
 
 /** `GRPCInferenceService` and `grpc.health.v1.Health` over an engine. */
 export function createGrpcService(engine: Engine, identity: ServerIdentity): GrpcService {
-  const methods = new Map<string, Start>([
-    ['ModelInfer', (call: GrpcCall) => modelInfer(engine, call)],
-    ['ModelStreamInfer', (call: GrpcCall) => modelStreamInfer(engine, call)],
-    ...Object.entries(statusMethods(engine, identity)),
-    ...Object.entries(repositoryMethods(engine)),
-    ...Object.entries(sharedMemoryMethods(engine)),
-    ...Object.entries(settingsMethods(engine)),
-  ].map(([name, start]) => [`/inference.GRPCInferenceService/${name as string}`, start as Start]));
+  const methods = new Map<string, Start>(
+    [
+      ['ModelInfer', (call: GrpcCall) => modelInfer(engine, call)],
+      ['ModelStreamInfer', (call: GrpcCall) => modelStreamInfer(engine, call)],
+      ...Object.entries(statusMethods(engine, identity)),
+      ...Object.entries(repositoryMethods(engine)),
+      ...Object.entries(sharedMemoryMethods(engine)),
+      ...Object.entries(settingsMethods(engine)),
+    ].map(([name, start]) => [`/inference.GRPCInferenceService/${name as string}`, start as Start]),
+  );
   methods.set('/grpc.health.v1.Health/Check', healthCheck(engine));
   methods.set('/grpc.health.v1.Health/Watch', healthWatch(engine));
   return (method, call) => methods.get(method)?.(call);
@@ -159,7 +174,9 @@ function repositoryMethods(engine: Engine): Record<string, Start> {
   };
 }
 
-function loadOverride(parameters: MessageShape<typeof pb.RepositoryModelLoadRequestSchema>['parameters']): string | undefined {
+function loadOverride(
+  parameters: MessageShape<typeof pb.RepositoryModelLoadRequestSchema>['parameters'],
+): string | undefined {
   let config: string | undefined;
   for (const [name, { parameterChoice }] of Object.entries(parameters)) {
     if (name.startsWith('file:')) throw notSupported(`overriding a model's files at load ('${name}')`);
@@ -205,7 +222,11 @@ function sharedMemoryMethods(engine: Engine): Record<string, Start> {
         return {};
       },
     ),
-    CudaSharedMemoryStatus: unary(pb.CudaSharedMemoryStatusRequestSchema, pb.CudaSharedMemoryStatusResponseSchema, () => ({})),
+    CudaSharedMemoryStatus: unary(
+      pb.CudaSharedMemoryStatusRequestSchema,
+      pb.CudaSharedMemoryStatusResponseSchema,
+      () => ({}),
+    ),
     CudaSharedMemoryRegister: unary(
       pb.CudaSharedMemoryRegisterRequestSchema,
       pb.CudaSharedMemoryRegisterResponseSchema,

@@ -1,3 +1,3 @@
-export { type HttpListener, listenHttp } from './node-adapter.ts';
-export { createHttpHandler, type HttpFrontendOptions } from './router.ts';
-export { emptyReply, errorReply, type HttpHandler, type HttpReply, type HttpRequest } from './exchange.ts';
+export { errorReply, type HttpHandler } from './exchange.ts';
+export { listenHttp } from './node-adapter.ts';
+export { createHttpHandler } from './router.ts';

@@ -30,7 +30,9 @@ export async function listenHttp(handler: HttpHandler, options: HttpServerOption
   );
   server.on('clientError', (_, socket) => {
     if (socket.writable) {
-      socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\nConnection: close\r\n\r\n{"error":"malformed request"}');
+      socket.end(
+        'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\nConnection: close\r\n\r\n{"error":"malformed request"}',
+      );
     }
   });
   await new Promise<void>((resolve, reject) => {

@@ -1,7 +1,16 @@
 import { describeLogSettings, invalidArgument, parseLogSettings, toServerError } from '../../../core/index.ts';
 import { isJsonObject, type JsonObject, modelConfigToJson, parseJsonText } from '../../../protocol/index.ts';
 import { type Engine, modelMetadata, notSupported, statisticsView } from '../../engine/index.ts';
-import { emptyReply, errorReply, type HttpHandler, type HttpReply, type HttpRequest, JSON_TYPE, jsonReply, TEXT_TYPE } from './exchange.ts';
+import {
+  emptyReply,
+  errorReply,
+  type HttpHandler,
+  type HttpReply,
+  type HttpRequest,
+  JSON_TYPE,
+  jsonReply,
+  TEXT_TYPE,
+} from './exchange.ts';
 import { handleInfer } from './infer-handler.ts';
 import { foreignRequest } from './origin-check.ts';
 import type { ServerIdentity } from '../identity.ts';
@@ -29,9 +38,11 @@ interface Route {
   readonly handle: (call: Call) => HttpReply | Promise<HttpReply>;
 }
 
-const MODEL_PATH = /^\/v2\/models\/([^/]+)(?:\/versions\/([0-9]+))?(?:\/(infer|config|ready|stats|generate|generate_stream|trace\/setting))?$/;
+const MODEL_PATH =
+  /^\/v2\/models\/([^/]+)(?:\/versions\/([0-9]+))?(?:\/(infer|config|ready|stats|generate|generate_stream|trace\/setting))?$/;
 const REPOSITORY_PATH = /^\/v2\/repository\/(?:index|models\/([^/]+)\/(load|unload))$/;
-const SHARED_MEMORY_PATH = /^\/v2\/(systemsharedmemory|cudasharedmemory)(?:\/region\/([^/]+))?\/(status|register|unregister)$/;
+const SHARED_MEMORY_PATH =
+  /^\/v2\/(systemsharedmemory|cudasharedmemory)(?:\/region\/([^/]+))?\/(status|register|unregister)$/;
 
 const GET_ONLY = ['GET'] as const;
 const POST_ONLY = ['POST'] as const;
@@ -177,7 +188,9 @@ function loadOverride(body: JsonObject): string | undefined {
 
 function bodyObject(http: HttpRequest): JsonObject {
   if (http.body.length === 0) return {};
-  const json = parseJsonText(Buffer.from(http.body.buffer, http.body.byteOffset, http.body.byteLength).toString('utf8'));
+  const json = parseJsonText(
+    Buffer.from(http.body.buffer, http.body.byteOffset, http.body.byteLength).toString('utf8'),
+  );
   if (!isJsonObject(json)) throw invalidArgument('the request body must be a JSON object');
   return json;
 }
@@ -280,9 +293,12 @@ const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
       jsonReply(
         200,
         JSON.stringify(
-          engine.sharedMemory
-            .status(name)
-            .map((region) => ({ name: region.name, key: region.key, offset: region.offset, byte_size: region.byteSize })),
+          engine.sharedMemory.status(name).map((region) => ({
+            name: region.name,
+            key: region.key,
+            offset: region.offset,
+            byte_size: region.byteSize,
+          })),
         ),
       ),
   },
