@@ -1,7 +1,7 @@
 // npm run check: types, lint, formatting, dead code.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { ROOT } from './lib.mjs';
+import { pinnedNode, ROOT } from './lib.mjs';
 import { setupPackages } from './setup.mjs';
 
 setupPackages();
@@ -11,6 +11,7 @@ const CHECKS = [
   ['lint', bin('oxlint'), ['--type-aware', '--deny-warnings', 'src', 'test', 'scripts', 'examples', 'bench']],
   ['format', bin('oxfmt'), ['--check', 'src', 'test', 'scripts', 'examples', 'bench']],
   ['dead code', bin('knip'), []],
+  ['reference', pinnedNode(), [join(ROOT, 'scripts', 'generate-docs.ts'), '--check']],
 ];
 let failed = 0;
 for (const [name, command, args] of CHECKS) {

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
+import { HTTP_ENDPOINTS } from '../../src/server/frontends/endpoints.ts';
 import { addSubModel } from '../fixtures/onnx-builder.ts';
 import { call, post, RunningServer } from '../support/running-server.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
@@ -244,6 +245,23 @@ describe('HTTP', () => {
       assert.equal((await infer(body())).status, 200);
     });
   }
+
+  test('every endpoint of the reference is there', async () => {
+    for (const { method, path } of HTTP_ENDPOINTS) {
+      const variants = path.includes('[')
+        ? [path.replaceAll(/\[[^\]]*\]/g, ''), path.replaceAll(/[[\]]/g, '')]
+        : [path];
+      for (const variant of variants) {
+        const target = variant.replace('{model}', 'simple').replace('{version}', '1').replace('{region}', 'r');
+        for (const verb of method.split(', ')) {
+          const answer = await call(url(target), verb === 'GET' ? {} : post(''));
+          assert.notEqual(answer.text, '{"error":"Not Found"}', `${verb} ${target}`);
+          assert.notEqual(answer.status, 405, `${verb} ${target}`);
+        }
+      }
+    }
+    assert.equal((await call(url('/v2/repository/models/simple/load'), post(''))).status, 200);
+  });
 
   test('binary headers that lie are refused', async () => {
     const header = `{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,16],"parameters":{"binary_data_size":64}},{"name":"INPUT1","datatype":"INT32","shape":[1,16],"parameters":{"binary_data_size":64}}]}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { addSubModel, identityModel, mlpModel, type OnnxType } from '../../../test/fixtures/onnx-builder.ts';
+import { addSubModel, buildOnnx, identityModel, mlpModel, type OnnxType } from '../../../test/fixtures/onnx-builder.ts';
 import { TemporaryRepository } from '../../../test/support/temporary-repository.ts';
 import { silentLogger } from '../../core/index.ts';
 import { configDataType, configDataTypeName } from '../../protocol/index.ts';
@@ -426,4 +426,35 @@ describe('onnxruntime', () => {
     const [good] = await execute(loaded.instance, [{ inputs: [tensor('FP32', [1, 8], counting(32))] }]);
     assert.equal(good?.error, undefined);
   });
+});
+
+test('outputs whose shape varies with the same input shapes are still right', async () => {
+  // NonZero's output depends on the values, not only on the shape, of its input.
+  using repository = new TemporaryRepository().model('m', {
+    'config.pbtxt':
+      'backend: "onnxruntime" input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_INT64 dims: [ 1, -1 ] }',
+    '1/model.onnx': buildOnnx({
+      inputs: [{ name: 'X', type: 'FP32', dims: ['N'] }],
+      outputs: [{ name: 'Y', type: 'INT64', dims: [1, 'M'] }],
+      nodes: [{ op: 'NonZero', inputs: ['X'], outputs: ['Y'] }],
+    }),
+  });
+  await using backend = createOnnxruntimeBackend({ dedicated: 1, shared: 1 });
+  await using loaded = await load(backend, repository, 'm');
+  for (const values of [
+    [1, 0, 1],
+    [1, 0, 1],
+    [1, 1, 1],
+    [0, 0, 1],
+    [0, 0, 0],
+    [1, 0, 1],
+  ]) {
+    const [answer] = await execute(loaded.instance, [
+      { inputs: [tensor('FP32', [3], new Uint8Array(Float32Array.from(values).buffer), 'X')] },
+    ]);
+    const expected = values.flatMap((value, index) => (value === 0 ? [] : [BigInt(index)]));
+    assert.equal(answer?.error, undefined);
+    assert.deepEqual(answer?.outputs[0]?.shape, [1, expected.length]);
+    assert.deepEqual([...new BigInt64Array(answer?.outputs[0]?.data.buffer as ArrayBuffer)], expected);
+  }
 });

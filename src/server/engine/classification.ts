@@ -17,9 +17,8 @@ export function classify(
   const top = Math.min(count, width);
   const texts: string[] = [];
   for (let row = 0; row < rows; row++) {
-    const order = Array.from({ length: width }, (_, index) => index);
     const at = (index: number): number => values[row * width + index] ?? Number.NEGATIVE_INFINITY;
-    order.toSorted((a, b) => at(b) - at(a));
+    const order = Array.from({ length: width }, (_, index) => index).toSorted((a, b) => at(b) - at(a));
     for (const index of order.slice(0, top)) texts.push(entry(output.datatype, at(index), index, labels?.[index]));
   }
   return {

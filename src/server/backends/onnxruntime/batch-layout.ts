@@ -30,8 +30,16 @@ export interface LayoutPlan {
   readonly scalars: ReadonlySet<string>;
 }
 
-/** Lays a batch's inputs and those outputs whose shape is known beforehand out in one buffer. */
-export function createLayout(units: readonly ExecutionUnit[], rows: number, plan: LayoutPlan): SlotLayout {
+/**
+ * Lays a batch's inputs and those outputs whose shape is known beforehand out in one buffer.
+ * @param learned shapes that outputs had for the same input shapes before
+ */
+export function createLayout(
+  units: readonly ExecutionUnit[],
+  rows: number,
+  plan: LayoutPlan,
+  learned?: ReadonlyMap<string, Shape>,
+): SlotLayout {
   const [first] = units;
   let size = 0;
   const place = (name: string, datatype: DataType, shape: Shape, byteLength: number): SlotTensor => {
@@ -45,7 +53,7 @@ export function createLayout(units: readonly ExecutionUnit[], rows: number, plan
   const outputs: SlotTensor[] = [];
   const dynamicOutputs: string[] = [];
   for (const output of plan.outputs) {
-    const shape = knownShape(output, rows, plan.batching);
+    const shape = knownShape(output, rows, plan.batching) ?? learned?.get(output.name);
     if (shape && output.datatype !== undefined) {
       const elements = shape.reduce((count, dim) => count * dim, 1);
       outputs.push(place(output.name, output.datatype, shape, elements * ELEMENT_SIZE[output.datatype]));

@@ -1,5 +1,5 @@
 import { type ServerError, systemClock } from '../../../core/index.ts';
-import type { Tensor } from '../../../tensor/index.ts';
+import type { Shape, Tensor } from '../../../tensor/index.ts';
 import type { BackendInstance, ExecutionReport, ExecutionUnit, Hold } from '../contract.ts';
 import { createLayout, gatherInputs, layoutKey, type LayoutPlan } from './batch-layout.ts';
 import { InlineSession } from './inline-session.ts';
@@ -10,7 +10,10 @@ import type { Resident } from './thread-pool.ts';
 
 /** Slots kept per instance: this many, and no more than this many bytes of them. */
 const MAX_SLOTS = 64;
-const MAX_SLOT_BYTES = 64 * 1024 * 1024;
+const MAX_SLOT_BYTES = 128 * 1024 * 1024;
+
+/** Input shapes whose output shapes are remembered. */
+const MAX_LEARNED = 1024;
 
 /** A laid-out buffer that the worker knows. */
 interface Slot {
@@ -32,6 +35,9 @@ export interface InstancePlan extends LayoutPlan {
   readonly mayInline: boolean;
 }
 
+/** How the runtime says that a preallocated output does not fit. */
+const WRONG_SHAPE = /provided for output .* has shape .* but the computed output shape/s;
+
 const FAILED: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
 
 /** One ONNX Runtime session on a worker thread. */
@@ -40,8 +46,11 @@ export class OnnxInstance implements BackendInstance, Resident {
   private readonly leave: (instance: OnnxInstance) => Promise<void>;
   private thread: SessionThread;
   private session: number;
-  private readonly slots = new Map<string | number, Slot>();
+  private readonly slots = new Map<string | number, Slot[]>();
+  private slotCount = 0;
   private slotBytes = 0;
+  private readonly shapes = new Map<string | number, ReadonlyMap<string, Shape>>();
+  private learning = true;
   private readonly inline: InlineSession;
   private busyNs = 0;
   private executing = false;
@@ -77,13 +86,21 @@ export class OnnxInstance implements BackendInstance, Resident {
     const gatherNs = systemClock.now() - start;
 
     const finish = (outcome: RunResult | ServerError): void => {
+      if (slot && outcome instanceof Error && this.shapes.has(slot.key) && WRONG_SHAPE.test(outcome.message)) {
+        this.unlearn(slot);
+        this.execute(units, done);
+        return;
+      }
       const report =
         outcome instanceof Error
           ? failAll(units, outcome)
           : this.answer(units, rows, layout, bytes, slot, outcome, gatherNs);
       this.busyNs += systemClock.now() - start;
       this.executing = false;
-      if (!(outcome instanceof Error)) this.inline.observe(outcome.inferNs);
+      if (!(outcome instanceof Error)) {
+        this.inline.observe(outcome.inferNs);
+        if (slot) this.learn(slot, outcome);
+      }
       this.onIdle?.();
       done(report);
     };
@@ -141,6 +158,7 @@ export class OnnxInstance implements BackendInstance, Resident {
     this.thread = thread;
     this.session = session;
     this.slots.clear();
+    this.slotCount = 0;
     this.slotBytes = 0;
     await old.thread.unload(old.session);
   }
@@ -151,26 +169,57 @@ export class OnnxInstance implements BackendInstance, Resident {
     await this.leave(this);
   }
 
+  /** A slot for batches of these shapes whose outputs nobody is still reading. */
   private slotFor(key: string | number, units: readonly ExecutionUnit[], rows: number): Slot {
     const known = this.slots.get(key);
-    if (known && known.holds === 0) return known;
-    if (known) this.drop(known);
-    const layout = createLayout(units, rows, this.plan);
+    const free = known?.find((slot) => slot.holds === 0);
+    if (free) return free;
+    const layout = createLayout(units, rows, this.plan, this.shapes.get(key));
     const id = this.thread.define(this.session, layout);
     const slot: Slot = { key, layout, bytes: new Uint8Array(layout.buffer), id, holds: 0 };
-    this.slots.set(key, slot);
+    this.slots.set(key, [...(known ?? []), slot]);
+    this.slotCount++;
     this.slotBytes += slot.bytes.length;
-    for (const oldest of this.slots.values()) {
-      if (this.slots.size <= MAX_SLOTS && this.slotBytes <= MAX_SLOT_BYTES) break;
-      if (oldest !== slot) this.drop(oldest);
-    }
+    this.makeRoom(slot);
     return slot;
   }
 
+  /** Drops the oldest slots beyond the limits; those in use are forgotten too, their buffers live on with the readers. */
+  private makeRoom(newest: Slot): void {
+    for (const list of this.slots.values()) {
+      for (const slot of list) {
+        if (this.slotCount <= MAX_SLOTS && this.slotBytes <= MAX_SLOT_BYTES) return;
+        if (slot !== newest) this.drop(slot);
+      }
+    }
+  }
+
   private drop(slot: Slot): void {
-    this.slots.delete(slot.key);
+    const rest = (this.slots.get(slot.key) ?? []).filter((other) => other !== slot);
+    if (rest.length > 0) this.slots.set(slot.key, rest);
+    else this.slots.delete(slot.key);
+    this.slotCount--;
     this.slotBytes -= slot.bytes.length;
     this.thread.forget(slot.id);
+  }
+
+  /**
+   * Notes the shapes of outputs that the runtime had to allocate. The next batch of the same input shapes has room
+   * laid out for them, which spares their copy.
+   */
+  private learn(slot: Slot, result: RunResult): void {
+    if (!this.learning || result.outputs.length === 0 || result.outputs.some((output) => output.datatype === 'BYTES'))
+      return;
+    if (this.shapes.size >= MAX_LEARNED) this.shapes.clear();
+    this.shapes.set(slot.key, new Map(result.outputs.map((output) => [output.name, output.shape])));
+    if (slot.holds === 0) this.drop(slot);
+  }
+
+  /** Outputs did not have the shapes that they had before: this model's depend on more than its inputs' shapes. */
+  private unlearn(slot: Slot): void {
+    this.learning = false;
+    this.shapes.clear();
+    this.drop(slot);
   }
 }
 

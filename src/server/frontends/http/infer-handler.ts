@@ -14,8 +14,8 @@ import { rawRequest } from './raw-request.ts';
 const HEADER_LENGTH = 'inference-header-content-length';
 const BINARY_TYPE = 'application/octet-stream';
 
-/** Bodies whose outputs are below this are joined with their JSON: one write, and the buffers are free at once. */
-const COPY_BYTES = 64 * 1024;
+/** Outputs below this are joined with their JSON: one write, and the buffers are free at once. */
+const COPY_BYTES = 16 * 1024;
 
 type Reply = (reply: HttpReply) => void;
 

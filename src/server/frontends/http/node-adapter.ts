@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { deflate, gzip } from 'node:zlib';
 import { errorMessage, type Logger } from '../../../core/index.ts';
 import { errorReply, type HttpHandler, type HttpReply, type HttpRequest, TEXT_TYPE } from './exchange.ts';
+import { BodyPool } from './body-pool.ts';
 import { BodyError, decompress, readBody } from './read-body.ts';
 
 export interface HttpServerOptions {
@@ -19,14 +20,18 @@ export interface HttpListener {
   close(): Promise<void>;
 }
 
-/** Bodies below this are joined into one write. */
-const JOIN_BYTES = 64 * 1024;
+/** Response bodies below this are joined into one write. */
+const JOIN_BYTES = 16 * 1024;
+
+/** Longer parts are written in slices of this size, so that other connections get their turn in between. */
+const SLICE_BYTES = 256 * 1024;
 
 /** Serves a handler with Node's own HTTP server. */
 export async function listenHttp(handler: HttpHandler, options: HttpServerOptions): Promise<HttpListener> {
+  const pool = new BodyPool();
   const server = createServer(
     { keepAlive: true, noDelay: true, keepAliveTimeout: 75_000, headersTimeout: 60_000, requestTimeout: 300_000 },
-    (request, response) => serve(handler, options, request, response),
+    (request, response) => serve(handler, options, pool, request, response),
   );
   server.on('clientError', (_, socket) => {
     if (socket.writable) {
@@ -60,13 +65,17 @@ async function closeServer(server: Server): Promise<void> {
 function serve(
   handler: HttpHandler,
   options: HttpServerOptions,
+  pool: BodyPool,
   incoming: IncomingMessage,
   response: ServerResponse,
 ): void {
   let cancel: (() => void) | undefined;
+  let pooled: Buffer | undefined;
   response.sendDate = false;
   response.on('close', () => {
+    // A request that was not answered may still be read by a model: its buffer is left to the garbage collector.
     if (!response.writableFinished) cancel?.();
+    else if (pooled) pool.giveBack(pooled);
   });
   const accepts = incoming.headers['accept-encoding'];
   const reply = (answer: HttpReply): void => {
@@ -100,7 +109,8 @@ function serve(
     response.setHeader('Connection', 'close');
     write(response, status === 501 ? { ...answer, headers: [['Accept-Encoding', 'gzip, deflate']] } : answer);
   };
-  readBody(incoming, options.maxInputBytes, (body) => {
+  readBody(incoming, options.maxInputBytes, pool, (body, buffer) => {
+    pooled = buffer;
     const encoding = incoming.headers['content-encoding'];
     if (body instanceof BodyError) refuse(body);
     else if (encoding === undefined || encoding === 'identity') dispatch(body);
@@ -115,16 +125,28 @@ function write(response: ServerResponse, reply: HttpReply): void {
   for (const [name, value] of reply.headers ?? []) headers.push(name, value);
   response.writeHead(reply.status, headers);
   const [only] = reply.body;
-  if (reply.body.length <= 1) {
+  if (reply.body.length <= 1 && length <= SLICE_BYTES) {
     response.end(only, reply.release);
   } else if (length <= JOIN_BYTES) {
     response.end(Buffer.concat(reply.body, length));
     reply.release?.();
   } else {
-    response.cork();
-    for (const part of reply.body) response.write(part);
-    response.end(reply.release);
+    void writeSlices(response, reply);
   }
+}
+
+/** Writes a long body slice by slice; ends early when the client goes away. */
+async function writeSlices(response: ServerResponse, reply: HttpReply): Promise<void> {
+  const closed = new Promise<void>((resolve) => response.once('close', resolve));
+  for (const part of reply.body) {
+    for (let offset = 0; offset < part.length && !response.destroyed; offset += SLICE_BYTES) {
+      const flushed = response.write(part.subarray(offset, offset + SLICE_BYTES));
+      if (!flushed) await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), closed]);
+      if (offset + SLICE_BYTES < part.length) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+  response.end(reply.release);
+  if (response.destroyed) reply.release?.();
 }
 
 function wantsCompression(accepts: string): boolean {

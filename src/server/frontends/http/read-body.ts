@@ -1,9 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
+import type { BodyPool } from './body-pool.ts';
 
-/** Bodies from this size on are received into one exactly sized SharedArrayBuffer. */
-const SHARED_BODY_BYTES = 1024 * 1024;
+/** Bodies from this size on are received into one exactly sized buffer out of a pool. */
+const POOLED_BODY_BYTES = 16 * 1024;
+
+/** After this many bytes of one body the other connections get their turn. */
+const TURN_BYTES = 256 * 1024;
 
 /** Most chunks of a chunked body; more is an attack or a mistake. */
 const MAX_CHUNKS = 65_536;
@@ -29,32 +33,45 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * Receives a request's body; small bodies that come in one piece are not copied.
- * The callback is called once, unless the client goes away first.
+ * The callback is called once, unless the client goes away first; it gets the pooled buffer of the body, if there is
+ * one, to give back when the request has been answered.
  */
 export function readBody(
   request: IncomingMessage,
   limit: number,
-  callback: (body: Uint8Array | BodyError) => void,
+  pool: BodyPool,
+  callback: (body: Uint8Array | BodyError, pooled: Buffer | undefined) => void,
 ): void {
   const lengthHeader = request.headers['content-length'];
   const length = lengthHeader === undefined ? undefined : Number(lengthHeader);
   if (length !== undefined && length > limit) {
     request.resume();
-    callback(tooLarge(length, limit));
+    callback(tooLarge(length, limit), undefined);
     return;
   }
-  if (length !== undefined && length >= SHARED_BODY_BYTES) readShared(request, length, callback);
-  else readChunks(request, limit, callback);
+  if (length !== undefined && length >= POOLED_BODY_BYTES) readPooled(request, length, pool, callback);
+  else readChunks(request, limit, (body) => callback(body, undefined));
 }
 
-function readShared(request: IncomingMessage, length: number, callback: (body: Uint8Array) => void): void {
-  const body = Buffer.from(new SharedArrayBuffer(length));
+function readPooled(
+  request: IncomingMessage,
+  length: number,
+  pool: BodyPool,
+  callback: (body: Uint8Array, pooled: Buffer) => void,
+): void {
+  const body = pool.take(length);
   let offset = 0;
+  let turn = 0;
   request.on('data', (chunk: Buffer) => {
     chunk.copy(body, offset);
     offset += chunk.length;
+    turn += chunk.length;
+    if (turn < TURN_BYTES) return;
+    turn = 0;
+    request.pause();
+    setImmediate(() => request.resume());
   });
-  request.on('end', () => callback(body));
+  request.on('end', () => callback(body, body));
 }
 
 function readChunks(request: IncomingMessage, limit: number, callback: (body: Uint8Array | BodyError) => void): void {
