@@ -3,6 +3,8 @@ import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { wireTypeOf } from './element-types.ts';
 import type { OnnxModelInfo, OnnxTensorInfo, SessionOptions } from './messages.ts';
 
+const OLDEST_NODE_WITH_SHARED_TENSORS = 24;
+
 /** What the binding says of an input or output. */
 interface NativeMetadata {
   readonly name: string;
@@ -32,6 +34,8 @@ interface NativeBinding {
 
 export interface NativeRuntime {
   readonly Tensor: typeof Tensor;
+  /** Whether tensors may lie in a `SharedArrayBuffer`: native modules of Node 20 and early 22 refuse those. */
+  readonly takesSharedMemory: boolean;
   load(path: string, options: SessionOptions): NativeSession;
 }
 
@@ -50,6 +54,7 @@ export function loadNativeRuntime(require: NodeJS.Require): NativeRuntime {
   initOrt();
   return {
     Tensor: common.Tensor,
+    takesSharedMemory: Number(process.versions.node.split('.')[0]) >= OLDEST_NODE_WITH_SHARED_TENSORS,
     load(path, options) {
       const session = new binding.InferenceSession();
       session.loadModel(path, { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 4 });

@@ -13,6 +13,8 @@ export interface PreparedSlot {
   readonly layout: SlotLayout;
   /** All inputs are plain numbers and all outputs preallocated: a run has nothing to convert. */
   readonly direct: boolean;
+  /** Memory of the tensors where the runtime cannot use the layout's own. */
+  readonly staging: Uint8Array | undefined;
 }
 
 const RUN_OPTIONS = {};
@@ -20,29 +22,33 @@ const NO_OUTPUTS: RunResult['outputs'] = [];
 
 /** Makes the runtime's tensor objects for a layout. */
 export function prepareSlot(runtime: NativeRuntime, session: number, layout: SlotLayout): PreparedSlot {
+  const staging = runtime.takesSharedMemory ? undefined : new Uint8Array(layout.buffer.byteLength);
+  const memory = staging?.buffer ?? layout.buffer;
   const numeric = layout.inputs.filter((input) => input.datatype !== 'BYTES');
-  const feeds = Object.fromEntries(numeric.map((input) => [input.name, tensorOver(runtime, layout, input)]));
+  const feeds = Object.fromEntries(numeric.map((input) => [input.name, tensorOver(runtime, memory, input)]));
   const fetches: Record<string, OrtTensor | null> = Object.fromEntries(
-    layout.outputs.map((output) => [output.name, tensorOver(runtime, layout, output)]),
+    layout.outputs.map((output) => [output.name, tensorOver(runtime, memory, output)]),
   );
   for (const name of layout.dynamicOutputs) fetches[name] = null;
   const direct = numeric.length === layout.inputs.length && layout.dynamicOutputs.length === 0;
-  return { session, feeds, fetches, layout, direct };
+  return { session, feeds, fetches, layout, direct, staging };
 }
 
-function tensorOver(runtime: NativeRuntime, layout: SlotLayout, tensor: SlotTensor): OrtTensor {
+function tensorOver(runtime: NativeRuntime, memory: ArrayBufferLike, tensor: SlotTensor): OrtTensor {
   const type = onnxTypeOf(tensor.datatype);
-  const view = typedView(tensor.datatype, layout.buffer, tensor.offset, tensor.byteLength);
+  const view = typedView(tensor.datatype, memory, tensor.offset, tensor.byteLength);
   return new runtime.Tensor(type as 'float32', view as Float32Array, tensor.shape);
 }
 
 /** Runs a session on a slot; throws the runtime's error. */
 export function runSlot(runtime: NativeRuntime, session: NativeSession, slot: PreparedSlot): RunResult {
   const start = performance.now();
+  if (slot.staging) copyRegions(slot.layout.inputs, new Uint8Array(slot.layout.buffer), slot.staging);
   const feeds = slot.direct ? slot.feeds : { ...slot.feeds, ...stringFeeds(runtime, slot.layout) };
   const infer = performance.now();
   const results = session.run(feeds, slot.fetches, RUN_OPTIONS);
   const output = performance.now();
+  if (slot.staging) copyRegions(slot.layout.outputs, slot.staging, new Uint8Array(slot.layout.buffer));
   const inferNs = (output - infer) * NANOS_PER_MILLI;
   if (slot.direct) return { inputNs: 0, inferNs, outputNs: 0, outputs: NO_OUTPUTS };
   const outputs = slot.layout.dynamicOutputs.map((name) => copyOut(name, results[name]));
@@ -52,6 +58,10 @@ export function runSlot(runtime: NativeRuntime, session: NativeSession, slot: Pr
     outputNs: (performance.now() - output) * NANOS_PER_MILLI,
     outputs,
   };
+}
+
+function copyRegions(tensors: readonly SlotTensor[], from: Uint8Array, to: Uint8Array): void {
+  for (const { offset, byteLength } of tensors) to.set(from.subarray(offset, offset + byteLength), offset);
 }
 
 function stringFeeds(runtime: NativeRuntime, layout: SlotLayout): Record<string, OrtTensor> {
