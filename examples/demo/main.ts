@@ -68,8 +68,9 @@ async function demonstrate(): Promise<void> {
   await timed('3. silero-vad: where there is speech in examples/inputs/speech.wav (Silero VAD)', async () => {
     const probabilities = await detectSpeech(HTTP, path('../inputs/speech.wav'));
     const seconds = (probabilities.length * 512) / 16_000;
-    say(`  ${sparkline(probabilities)}`);
-    say(`  0 s${' '.repeat(Math.max(0, probabilities.length - 8))}${seconds.toFixed(1)} s`);
+    const bars = sparkline(probabilities);
+    say(`  ${bars}`);
+    say(`  0 s${' '.repeat(Math.max(1, bars.length - 8))}${seconds.toFixed(1)} s`);
   });
 }
 

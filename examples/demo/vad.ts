@@ -40,7 +40,12 @@ function readWav(path: string): Float32Array {
 
 const BARS = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/** One character per frame, higher for more speech. */
-export function sparkline(values: readonly number[]): string {
-  return values.map((value) => BARS[Math.round(value * (BARS.length - 1))] ?? ' ').join('');
+/** At most `width` characters, each the mean of the values it stands for, higher for more. */
+export function sparkline(values: readonly number[], width = 72): string {
+  const size = Math.ceil(values.length / width);
+  const means = Array.from({ length: Math.ceil(values.length / size) }, (_, index) => {
+    const group = values.slice(index * size, (index + 1) * size);
+    return group.reduce((sum, value) => sum + value, 0) / group.length;
+  });
+  return means.map((value) => BARS[Math.round(value * (BARS.length - 1))] ?? ' ').join('');
 }
