@@ -13,7 +13,9 @@ run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json']);
 const generated = join('protocol', 'generated');
 mkdirSync(join(dist, 'lib', generated), { recursive: true });
 cpSync(join(ROOT, 'src', generated), join(dist, 'lib', generated), { recursive: true });
-const { name, version, description, keywords, license, type, engines, dependencies } = readJson(join(ROOT, 'package.json'));
+const { name, version, description, keywords, license, type, engines, dependencies } = readJson(
+  join(ROOT, 'package.json'),
+);
 const manifest = {
   name,
   version,

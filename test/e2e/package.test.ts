@@ -18,7 +18,13 @@ test('the packed tarball installs offline without install scripts and serves on 
     execFileSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], { cwd, encoding: 'utf8' });
   try {
     execFileSync(process.execPath, [join(ROOT, 'scripts', 'build.mjs')]);
-    const tarball = join(folder, npm(['pack', join(ROOT, 'dist'), '--silent'], folder).trim().split('\n').at(-1) ?? '');
+    const tarball = join(
+      folder,
+      npm(['pack', join(ROOT, 'dist'), '--silent'], folder)
+        .trim()
+        .split('\n')
+        .at(-1) ?? '',
+    );
     // The first installation fills npm's cache; the second one may not touch the network.
     for (const [name, extra] of [
       ['online', '--prefer-offline'],
