@@ -27,6 +27,7 @@ describe('HTTP', () => {
     });
     models.identity('ident', 'TYPE_STRING', '[ -1 ]');
     models.identity('half', 'TYPE_FP16', '[ 2 ]');
+    models.identity('wide', 'TYPE_INT32', '[ -1 ]');
     models.identity(
       'slow',
       'TYPE_INT32',
@@ -301,6 +302,24 @@ describe('HTTP', () => {
     assert.deepEqual([unknown.status, unknown.text], [501, '{"error":"Unsupported compression type"}']);
     const broken = await call(url('/v2/models/simple/infer'), post('not gzip', { 'Content-Encoding': 'gzip' }));
     assert.equal(broken.status, 400);
+  });
+
+  test('long JSON is right both ways, and its mistakes are answered as those of short JSON', async () => {
+    const count = 150_000;
+    const data = Array.from({ length: count }, (_, index) => index % 97);
+    const text = (shape: number): string =>
+      `{"id":"long","inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,${shape}],"data":[${data.join(',')}]}]}`;
+    const answer = await call(url('/v2/models/wide/infer'), post(text(count)));
+    assert.equal(answer.status, 200, answer.text.slice(0, 200));
+    const { outputs, id } = JSON.parse(answer.text) as { id: string; outputs: { shape: number[]; data: number[] }[] };
+    assert.equal(id, 'long');
+    assert.deepEqual(outputs[0]?.shape, [1, count]);
+    assert.deepEqual(outputs[0]?.data, data);
+    const wrong = await call(url('/v2/models/wide/infer'), post(text(count + 1)));
+    assert.deepEqual([wrong.status, wrong.type], [500, 'application/json']);
+    assert.match(wrong.text, /Shape does not match true shape of 'data' field/);
+    const broken = await call(url('/v2/models/wide/infer'), post(`${text(count)}}`));
+    assert.match(broken.text, /failed to parse the request JSON buffer/);
   });
 
   test('FP16 goes as binary only', async () => {

@@ -2,6 +2,7 @@ import { invalidArgument, type ServerError, toServerError } from '../../../core/
 import {
   encodeInferResponse,
   type HttpInferRequest,
+  type HttpInferResponse,
   type InferenceOutcome,
   type InferenceRequest,
   type InferenceResponse,
@@ -9,6 +10,7 @@ import {
 } from '../../../protocol/index.ts';
 import { type Engine, sharedMemoryOutputs } from '../../engine/index.ts';
 import { errorReply, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from './exchange.ts';
+import { JsonOffload, OFFLOAD_BYTES } from './json-offload.ts';
 import { rawRequest } from './raw-request.ts';
 
 const HEADER_LENGTH = 'inference-header-content-length';
@@ -20,36 +22,122 @@ const COPY_BYTES = 16 * 1024;
 type Reply = (reply: HttpReply) => void;
 
 /** `POST /v2/models/M[/versions/V]/infer`. */
-export function handleInfer(
-  engine: Engine,
-  name: string,
-  version: string,
-  http: HttpRequest,
-  reply: Reply,
-): (() => void) | undefined {
-  try {
-    engine.model(name, version);
-  } catch (error) {
-    replyError(toServerError(error), reply, TEXT_TYPE);
-    return undefined;
+export class InferHandler {
+  private readonly engine: Engine;
+  private readonly offload = new JsonOffload();
+
+  constructor(engine: Engine) {
+    this.engine = engine;
   }
-  let headerLength: number | undefined;
-  try {
-    headerLength = headerLengthOf(http);
-  } catch (error) {
-    replyError(toServerError(error), reply, TEXT_TYPE);
-    return undefined;
+
+  /** Starts an inference; returns a function that cancels it. */
+  handle(name: string, version: string, http: HttpRequest, reply: Reply): (() => void) | undefined {
+    let headerLength: number | undefined;
+    try {
+      this.engine.model(name, version);
+      headerLength = headerLengthOf(http);
+    } catch (error) {
+      replyError(toServerError(error), reply, TEXT_TYPE);
+      return undefined;
+    }
+    const jsonLength = headerLength ?? http.body.length;
+    if (jsonLength >= OFFLOAD_BYTES) return this.handleLong(name, version, http, headerLength, reply);
+    try {
+      const raw = jsonLength === 0;
+      const parsed: HttpInferRequest = raw
+        ? { request: rawRequest(this.engine.model(name, version), version, http.body), binaryByDefault: true }
+        : parseInferRequest(name, version, http.body, headerLength);
+      return this.infer(parsed, reply);
+    } catch (error) {
+      replyError(toServerError(error), reply, JSON_TYPE);
+      return undefined;
+    }
   }
-  try {
-    const raw = headerLength === 0 || http.body.length === 0;
-    const parsed: HttpInferRequest = raw
-      ? { request: rawRequest(engine.model(name, version), version, http.body), binaryByDefault: true }
-      : parseInferRequest(name, version, http.body, headerLength);
-    return engine.infer(parsed.request, (outcome) => answer(engine, parsed, outcome, reply));
-  } catch (error) {
-    replyError(toServerError(error), reply, JSON_TYPE);
-    return undefined;
+
+  /** Parses on the other thread first. */
+  private handleLong(
+    modelName: string,
+    modelVersion: string,
+    http: HttpRequest,
+    headerLength: number | undefined,
+    reply: Reply,
+  ): () => void {
+    let cancelled = false;
+    let cancel: (() => void) | undefined;
+    this.offload.parse({ modelName, modelVersion, body: http.body, headerLength }).then(
+      (parsed) => {
+        if (cancelled) return;
+        try {
+          cancel = this.infer(parsed, reply);
+        } catch (error) {
+          replyError(toServerError(error), reply, JSON_TYPE);
+        }
+      },
+      (error: unknown) => replyError(toServerError(error), reply, JSON_TYPE),
+    );
+    return () => {
+      cancelled = true;
+      cancel?.();
+    };
   }
+
+  private infer(parsed: HttpInferRequest, reply: Reply): () => void {
+    return this.engine.infer(parsed.request, (outcome) => this.answer(parsed, outcome, reply));
+  }
+
+  private answer(parsed: HttpInferRequest, outcome: InferenceOutcome, reply: Reply): void {
+    switch (outcome.kind) {
+      case 'error':
+        replyError(outcome.error, reply, JSON_TYPE);
+        return;
+      case 'response':
+        try {
+          this.respond(parsed, outcome.response, reply);
+        } catch (error) {
+          replyError(toServerError(error), reply, JSON_TYPE);
+        }
+        return;
+      case 'empty-final':
+        reply({ status: 200, contentType: JSON_TYPE, body: [] });
+        return;
+      default:
+        outcome satisfies never;
+    }
+  }
+
+  private respond({ request, binaryByDefault }: HttpInferRequest, response: InferenceResponse, reply: Reply): void {
+    const sharedMemory = sharedMemoryOutputs(this.engine, request, response);
+    const isBinary = binaryChoice(request, binaryByDefault);
+    let jsonBytes = 0;
+    for (const { name, data } of response.outputs)
+      if (!isBinary(name) && !sharedMemory?.has(name)) jsonBytes += data.length;
+    if (jsonBytes < OFFLOAD_BYTES) {
+      reply(inferReply(encodeInferResponse(response, isBinary, sharedMemory), response));
+      return;
+    }
+    const release = response.hold?.();
+    const binary = response.outputs.map((output) => output.name).filter((name) => isBinary(name));
+    this.offload
+      .encode(response, binary, [...(sharedMemory ?? [])])
+      .then(
+        ({ text, binary: parts }) => reply(longReply(text, parts)),
+        (error: unknown) => replyError(toServerError(error), reply, JSON_TYPE),
+      )
+      .finally(release);
+  }
+}
+
+/** A reply whose parts belong to it alone. */
+function longReply(text: Uint8Array, binary: readonly Uint8Array[]): HttpReply {
+  if (binary.length === 0) return { status: 200, contentType: JSON_TYPE, body: [text] };
+  const headers = [['Inference-Header-Content-Length', String(text.length)]] as const;
+  // Views on a model's buffers are copied: those are free once this returns.
+  return {
+    status: 200,
+    contentType: BINARY_TYPE,
+    headers,
+    body: [text, ...binary.map((part) => Uint8Array.from(part))],
+  };
 }
 
 function headerLengthOf(http: HttpRequest): number | undefined {
@@ -65,34 +153,11 @@ function headerLengthOf(http: HttpRequest): number | undefined {
   return length;
 }
 
-function answer(engine: Engine, parsed: HttpInferRequest, outcome: InferenceOutcome, reply: Reply): void {
-  switch (outcome.kind) {
-    case 'error':
-      replyError(outcome.error, reply, JSON_TYPE);
-      return;
-    case 'response':
-      try {
-        reply(responseReply(engine, parsed, outcome.response));
-      } catch (error) {
-        replyError(toServerError(error), reply, JSON_TYPE);
-      }
-      return;
-    case 'empty-final':
-      reply({ status: 200, contentType: JSON_TYPE, body: [] });
-      return;
-    default:
-      outcome satisfies never;
-  }
-}
-
 function replyError(error: ServerError, reply: Reply, contentType: string): void {
   reply(errorReply(error.httpStatus, error.message, contentType));
 }
 
-function responseReply(engine: Engine, parsed: HttpInferRequest, response: InferenceResponse): HttpReply {
-  const { request, binaryByDefault } = parsed;
-  const sharedMemory = sharedMemoryOutputs(engine, request, response);
-  const encoded = encodeInferResponse(response, binaryChoice(request, binaryByDefault), sharedMemory);
+function inferReply(encoded: HttpInferResponse, response: InferenceResponse): HttpReply {
   if (encoded.binary.length === 0) return { status: 200, contentType: JSON_TYPE, body: [Buffer.from(encoded.json)] };
   const jsonLength = Buffer.byteLength(encoded.json);
   const headers = [['Inference-Header-Content-Length', String(jsonLength)]] as const;

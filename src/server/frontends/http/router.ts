@@ -11,7 +11,7 @@ import {
   jsonReply,
   TEXT_TYPE,
 } from './exchange.ts';
-import { handleInfer } from './infer-handler.ts';
+import { InferHandler } from './infer-handler.ts';
 import { foreignRequest } from './origin-check.ts';
 import type { ServerIdentity } from '../identity.ts';
 
@@ -51,6 +51,7 @@ const BOTH = ['GET', 'POST'] as const;
 /** All of Triton's HTTP API (https://github.com/triton-inference-server/server/tree/main/docs/protocol). */
 export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
   const { engine } = options;
+  const inference = new InferHandler(engine);
   return (http, reply) => {
     const query = http.target.indexOf('?');
     const path = query < 0 ? http.target : http.target.slice(0, query);
@@ -58,7 +59,7 @@ export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
     if (model?.[3] === 'infer' && http.method === 'POST') {
       const name = decodeName(model[1] ?? '');
       if (name === undefined) reply(errorReply(400, `invalid model name '${model[1]}'`, TEXT_TYPE));
-      else return handleInfer(engine, name, model[2] ?? '', http, reply);
+      else return inference.handle(name, model[2] ?? '', http, reply);
       return undefined;
     }
     const found = findRoute(path, model);
