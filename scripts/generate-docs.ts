@@ -85,7 +85,7 @@ function endpoints(): string {
     `\`${method.name}\``,
     method.methodKind === 'unary' ? 'unary' : 'bidirectional stream',
     method.name === 'TraceSetting'
-      ? 'answers UNIMPLEMENTED'
+      ? 'shows that tracing is off; cannot switch it on'
       : method.name.startsWith('Cuda')
         ? 'refuses to register without a GPU'
         : 'served',
@@ -98,7 +98,7 @@ function endpoints(): string {
       ['method', 'path', 'what'],
       HTTP_ENDPOINTS.map((each) => [each.method, `\`${each.path}\``, each.what]),
     )}`,
-    '`generate`, `generate_stream` and `trace/setting` answer 501.',
+    '`generate` and `generate_stream` answer 501.',
     `## gRPC, port 8001\n\n\`inference.GRPCInferenceService\`:\n\n${table(['RPC', 'kind', 'state'], rpcs ?? [])}`,
     '`grpc.health.v1.Health`: `Check` and `Watch`.',
     '## Metrics, port 8002\n\n`GET /metrics`',

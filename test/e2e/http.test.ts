@@ -235,7 +235,22 @@ describe('HTTP', () => {
       'application/json',
       /'log_verbose_level' must be an integer/,
     ],
-    ['GET', '/v2/trace/setting', undefined, 501, 'application/json', /tracing is not supported/],
+    [
+      'GET',
+      '/v2/trace/setting',
+      undefined,
+      200,
+      'application/json',
+      '{"trace_level":["OFF"],"trace_rate":"1000","trace_count":"-1","log_frequency":"0","trace_file":"","trace_mode":"triton"}',
+    ],
+    [
+      'POST',
+      '/v2/trace/setting',
+      '{"trace_level":["TIMESTAMPS"]}',
+      501,
+      'application/json',
+      /tracing is not supported/,
+    ],
   ];
   for (const [method, path, text, status, type, expected] of table) {
     test(`${method} ${path} ${(text ?? '').slice(0, 60)}`, async () => {

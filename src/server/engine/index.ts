@@ -4,3 +4,4 @@ export { type EngineOptions, MODEL_CONTROL_MODES } from './options.ts';
 export { sharedMemoryOutputs } from './shared-memory-outputs.ts';
 export { FAILURE_REASONS, type ModelStatistics } from './statistics.ts';
 export { modelMetadata, statisticsView } from './views.ts';
+export { TRACE_OFF } from './trace-settings.ts';

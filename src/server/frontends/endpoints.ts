@@ -33,6 +33,7 @@ export const HTTP_ENDPOINTS: readonly {
   },
   { method: 'POST', path: '/v2/repository/models/{model}/unload', what: 'Unload, in explicit mode' },
   { method: 'GET, POST', path: '/v2/logging', what: 'Read and change log settings' },
+  { method: 'GET', path: '/v2/trace/setting', what: 'Trace settings: off, since this version cannot trace' },
   { method: 'GET', path: '/v2/systemsharedmemory[/region/{region}]/status', what: 'Registered shared-memory regions' },
   {
     method: 'POST',

@@ -16,7 +16,7 @@ import {
 import { grpcFrame } from '../../../protocol/index.ts';
 import * as pb from '../../../protocol/generated/grpc_service_pb.js';
 import * as health from '../../../protocol/generated/health_pb.js';
-import { type Engine, modelMetadata, notSupported, statisticsView } from '../../engine/index.ts';
+import { type Engine, modelMetadata, notSupported, statisticsView, TRACE_OFF } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
 import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
 import { modelInfer, modelStreamInfer } from './infer-calls.ts';
@@ -244,8 +244,16 @@ function sharedMemoryMethods(engine: Engine): Record<string, Start> {
 
 function settingsMethods(engine: Engine): Record<string, Start> {
   return {
-    TraceSetting: unary(pb.TraceSettingRequestSchema, pb.TraceSettingResponseSchema, () => {
-      throw notSupported('tracing');
+    TraceSetting: unary(pb.TraceSettingRequestSchema, pb.TraceSettingResponseSchema, ({ settings }) => {
+      if (Object.keys(settings).length > 0) throw notSupported('tracing');
+      return {
+        settings: Object.fromEntries(
+          Object.entries(TRACE_OFF).map(([name, value]) => [
+            name,
+            { value: typeof value === 'string' ? [value] : [...value] },
+          ]),
+        ),
+      };
     }),
     LogSettings: unary(pb.LogSettingsRequestSchema, pb.LogSettingsResponseSchema, ({ settings }) => {
       const { logger } = engine.options;

@@ -1,0 +1,46 @@
+import { modelConfigToJson } from '../../../protocol/index.ts';
+import { type Engine, modelMetadata, statisticsView } from '../../engine/index.ts';
+import { emptyReply, errorReply, type HttpReply, jsonReply, TEXT_TYPE } from './exchange.ts';
+import { GET_ONLY, POST_ONLY, type Route } from './route.ts';
+import { GENERATE, TRACE } from './settings-routes.ts';
+
+/** What follows a model's name (and version) in a path. */
+export const MODEL_ROUTES: Readonly<Record<string, Route>> = {
+  '': {
+    methods: GET_ONLY,
+    handle({ engine, name, version }) {
+      const model = engine.model(name, version);
+      return jsonReply(200, JSON.stringify(modelMetadata(model, engine.readyVersions(model.name))));
+    },
+  },
+  config: {
+    methods: GET_ONLY,
+    handle: ({ engine, name, version }) => jsonReply(200, modelConfigToJson(engine.model(name, version).config)),
+  },
+  ready: {
+    methods: GET_ONLY,
+    handle: ({ engine, name, version }) =>
+      engine.isModelReady(name, version)
+        ? emptyReply(200, TEXT_TYPE)
+        : errorReply(400, 'Model version not ready', TEXT_TYPE),
+  },
+  stats: {
+    methods: GET_ONLY,
+    handle: ({ engine, name, version }) => statisticsReply(engine, name, version),
+  },
+  infer: {
+    methods: POST_ONLY,
+    handle: () => errorReply(405, 'Method Not Allowed', TEXT_TYPE),
+  },
+  generate: GENERATE,
+  generate_stream: GENERATE,
+  'trace/setting': TRACE,
+};
+
+export function statisticsReply(engine: Engine, name: string, version: string): HttpReply {
+  const views = engine.modelsForStatistics(name, version).map((model) => {
+    const { batch_stats, ...head } = statisticsView(model);
+    return { ...head, response_stats: {}, batch_stats, memory_usage: [] };
+  });
+  return jsonReply(200, JSON.stringify({ model_stats: views }));
+}
