@@ -30,7 +30,7 @@ export function pinnedNode() {
   if (existsSync(modules)) {
     for (const name of readdirSync(modules)) {
       const binary = join(modules, name, 'bin', 'node');
-      if (/^node-(linux|darwin)-/.test(name) && existsSync(binary)) return binary;
+      if (/^node-(bin-)?(linux|darwin)-/.test(name) && existsSync(binary)) return binary;
     }
   }
   return process.execPath;

@@ -8,6 +8,9 @@ import { fetchModels } from './fetch-models.mjs';
 import { CACHE, pinnedNode, ROOT, run, step, works } from './lib.mjs';
 
 const OLDEST_NODE = 20;
+
+/** Sources are TypeScript, which older versions do not run. */
+const OLDEST_SOURCE_NODE = 24;
 const marker = join(ROOT, 'node_modules', '.goodput-setup');
 
 /** Packages of the Python environment for the examples and tests. */
@@ -23,7 +26,14 @@ export function setupPackages() {
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
   step('installing npm packages (about a minute the first time)');
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
-  writeFileSync(marker, pinnedNode());
+  const runtime = pinnedNode();
+  if (runtime === process.execPath && major < OLDEST_SOURCE_NODE) {
+    step(
+      `no pinned Node is published for ${process.platform}-${process.arch}: install Node ${OLDEST_SOURCE_NODE} or newer to run from a clone`,
+    );
+    process.exit(1);
+  }
+  writeFileSync(marker, runtime);
 }
 
 export function pythonPath() {

@@ -64,6 +64,24 @@ export function toServerError(thrown: unknown): ServerError {
   return new ServerError('INTERNAL', errorMessage(thrown), { cause: thrown });
 }
 
+/** How Triton spells a code in front of a message. */
+const SPELLING: Record<ErrorCode, string> = {
+  UNKNOWN: 'Unknown',
+  INTERNAL: 'Internal',
+  NOT_FOUND: 'Not found',
+  INVALID_ARG: 'Invalid argument',
+  UNAVAILABLE: 'Unavailable',
+  UNSUPPORTED: 'Unsupported',
+  ALREADY_EXISTS: 'Already exists',
+  CANCELLED: 'Cancelled',
+};
+
+/** Code and message, as Triton gives the reason of a failed load: `Internal: ...`. */
+export function describeError(thrown: unknown): string {
+  const { code, message } = toServerError(thrown);
+  return `${SPELLING[code]}: ${message}`;
+}
+
 /** The text of anything thrown. */
 export function errorMessage(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -287,6 +287,28 @@ describe('loading and unloading', () => {
     await assert.rejects(engine.load('simple'), /--model-control-mode=explicit/);
   });
 
+  test('one version that fails stops the whole load, and takes the others out again', async () => {
+    using repository = simple(new TemporaryRepository(), 'm', 'version_policy { all { } }');
+    repository.model('m', { '2/model.onnx': 'garbage' });
+    await using engine = await startEngine(repository.path, { controlMode: 'explicit' });
+    await assert.rejects(engine.load('m'), {
+      code: 'INVALID_ARG',
+      message: /^load failed for model 'm': version 2 is at UNAVAILABLE state: Internal: onnxruntime cannot load/,
+    });
+    assert.throws(() => engine.model('m', ''), /'m' has no available versions/);
+    assert.throws(() => engine.model('m', '1'), {
+      code: 'UNAVAILABLE',
+      message: /'m' version 1 is not at ready state/,
+    });
+    repository.model('m', { '2/model.onnx': addSubModel('INT32', ['N', 4]) });
+    await engine.load('m');
+    assert.deepEqual(engine.metadataVersions(engine.model('m', ''), ''), [1, 2]);
+    assert.deepEqual(engine.metadataVersions(engine.model('m', '2'), '2'), [2]);
+    repository.model('m', { '2/model.onnx': 'garbage' });
+    await assert.rejects(engine.load('m'));
+    assert.deepEqual(engine.metadataVersions(engine.model('m', ''), ''), [1, 2], 'a failed reload keeps both');
+  });
+
   test('a configuration given at load replaces the file', async () => {
     using repository = simple(new TemporaryRepository());
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });

@@ -87,9 +87,10 @@ export class Engine {
     return this.registry.resolve(name, version);
   }
 
-  /** Versions of a model that are ready, ascending. */
-  readyVersions(name: string): readonly number[] {
-    return this.registry.readyVersions(name).map((model) => model.version);
+  /** The versions that a model's metadata lists: the one that was asked for, or all that are ready. */
+  metadataVersions(model: LoadedModel, requestedVersion: string): readonly number[] {
+    if (requestedVersion !== '') return [model.version];
+    return this.registry.readyVersions(model.name).map((ready) => ready.version);
   }
 
   /**

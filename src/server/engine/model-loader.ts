@@ -1,4 +1,11 @@
-import { errorMessage, internalError, type Logger, toServerError } from '../../core/index.ts';
+import {
+  describeError,
+  errorMessage,
+  internalError,
+  invalidArgument,
+  type Logger,
+  toServerError,
+} from '../../core/index.ts';
 import {
   findModelFolder,
   type ModelFolder,
@@ -105,7 +112,8 @@ export class ModelLoader {
     try {
       source = await read();
     } catch (error) {
-      throw internalError(`failed to load '${name}': ${errorMessage(error)}`);
+      this.logger.error(`failed to load '${name}': ${errorMessage(error)}`, { model: name });
+      throw internalError(`failed to load '${name}', failed to poll from model repository: ${errorMessage(error)}`);
     }
     for (const warning of source.warnings) this.logger.warn(warning, { model: name });
     const outcomes = await Promise.allSettled(
@@ -118,18 +126,16 @@ export class ModelLoader {
     const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const reasons = outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected'
-        ? [`version ${source.versions[index]} is at UNAVAILABLE state: ${errorMessage(outcome.reason)};`]
+        ? [`version ${source.versions[index]} is at UNAVAILABLE state: ${describeError(outcome.reason)};`]
         : [],
     );
     if (reasons.length === 0) return loaded;
-    if (before.size === 0) this.keepPartial(name, loaded);
-    else await Promise.all(loaded.map((model) => model.close()));
-    throw internalError(`failed to load '${name}', ${reasons.join(' ')}`);
-  }
-
-  /** On a first load the versions that did load serve, while the load as a whole counts as failed. */
-  private keepPartial(name: string, loaded: readonly LoadedModel[]): void {
-    for (const model of loaded) this.registry.set(name, model.version, { kind: 'ready', model });
+    // One version that fails stops the load as a whole: those that did load are taken out again.
+    for (const model of loaded) {
+      if (before.has(model.version)) this.drain(model);
+      else this.retire(name, model, 'unloaded');
+    }
+    throw invalidArgument(`load failed for model '${name}': ${reasons.join(' ')}`);
   }
 
   private async loadOne(source: ModelSource, version: number, replaces: boolean): Promise<LoadedModel> {
@@ -143,7 +149,7 @@ export class ModelLoader {
       this.logger.verbose(1, `loaded ${name}:${version} in ${seconds.toFixed(3)} s`, { model: name });
       return model;
     } catch (error) {
-      const reason = errorMessage(error);
+      const reason = describeError(error);
       this.logger.error(`failed to load '${name}' version ${version}: ${reason}`, { model: name });
       if (!replaces) this.registry.set(name, version, { kind: 'failed', reason });
       throw error;

@@ -91,7 +91,7 @@ function statusMethods(engine: Engine, identity: ServerIdentity): Record<string,
     })),
     ModelMetadata: unary(pb.ModelMetadataRequestSchema, pb.ModelMetadataResponseSchema, ({ name, version }) => {
       const model = engine.model(name, version);
-      const metadata = modelMetadata(model, engine.readyVersions(model.name));
+      const metadata = modelMetadata(model, engine.metadataVersions(model, version));
       const tensors = (list: typeof metadata.inputs): { name: string; datatype: string; shape: bigint[] }[] =>
         list.map((tensor) => ({ ...tensor, shape: tensor.shape.map(BigInt) }));
       return {

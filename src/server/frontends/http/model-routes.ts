@@ -10,7 +10,7 @@ export const MODEL_ROUTES: Readonly<Record<string, Route>> = {
     methods: GET_ONLY,
     handle({ engine, name, version }) {
       const model = engine.model(name, version);
-      return jsonReply(200, JSON.stringify(modelMetadata(model, engine.readyVersions(model.name))));
+      return jsonReply(200, JSON.stringify(modelMetadata(model, engine.metadataVersions(model, version))));
     },
   },
   config: {
