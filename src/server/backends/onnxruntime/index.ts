@@ -57,7 +57,7 @@ async function loadModel(context: ModelContext, pool: ThreadPool): Promise<Backe
       if (reuse) spare = undefined;
       const { home, session } = reuse ?? (await open(pool, path, optionsFor(spec, options), config.name));
       const plan = planOf(spec.name, path, optionsFor(spec, options), config, info);
-      const instance = new OnnxInstance(plan, home.thread, session, (self) => pool.leave(self));
+      const instance = new OnnxInstance(plan, home.thread, session, pool);
       pool.settle(instance, home);
       return instance;
     },

@@ -6,7 +6,7 @@ import { InlineSession } from './inline-session.ts';
 import type { RunResult, SessionOptions, SlotLayout } from './messages.ts';
 import type { SessionThread } from './session-thread.ts';
 import { splitOutputs } from './split-outputs.ts';
-import type { Resident } from './thread-pool.ts';
+import type { Resident, ThreadPool } from './thread-pool.ts';
 
 /** Slots kept per instance: this many, and no more than this many bytes of them. */
 const MAX_SLOTS = 64;
@@ -40,10 +40,14 @@ const WRONG_SHAPE = /provided for output .* has shape .* but the computed output
 
 const FAILED: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
 
+/** What an instance asks of the pool that it lives in. */
+type InstancePool = Pick<ThreadPool, 'leave' | 'rescue'>;
+
 /** One ONNX Runtime session on a worker thread. */
 export class OnnxInstance implements BackendInstance, Resident {
   private readonly plan: InstancePlan;
-  private readonly leave: (instance: OnnxInstance) => Promise<void>;
+  private readonly pool: InstancePool;
+  private rescuing = false;
   private thread: SessionThread;
   private session: number;
   private readonly slots = new Map<string | number, Slot[]>();
@@ -56,16 +60,11 @@ export class OnnxInstance implements BackendInstance, Resident {
   private executing = false;
   private onIdle: (() => void) | undefined;
 
-  constructor(
-    plan: InstancePlan,
-    thread: SessionThread,
-    session: number,
-    leave: (instance: OnnxInstance) => Promise<void>,
-  ) {
+  constructor(plan: InstancePlan, thread: SessionThread, session: number, pool: InstancePool) {
     this.plan = plan;
     this.thread = thread;
     this.session = session;
-    this.leave = leave;
+    this.pool = pool;
     this.inline = new InlineSession(plan.path, plan.options, plan.mayInline);
   }
 
@@ -97,6 +96,7 @@ export class OnnxInstance implements BackendInstance, Resident {
           : this.answer(units, rows, layout, bytes, slot, outcome, gatherNs);
       this.busyNs += systemClock.now() - start;
       this.executing = false;
+      if (!this.thread.alive) void this.rescue();
       if (!(outcome instanceof Error)) {
         this.inline.observe(outcome.inferNs);
         if (slot) this.learn(slot, outcome);
@@ -144,6 +144,19 @@ export class OnnxInstance implements BackendInstance, Resident {
     }
   }
 
+  /** The thread has died, and its sessions with it: goes on another one. Until then requests fail. */
+  private async rescue(): Promise<void> {
+    if (this.rescuing) return;
+    this.rescuing = true;
+    try {
+      await this.pool.rescue(this);
+    } catch {
+      // The next failed execution tries again.
+    } finally {
+      this.rescuing = false;
+    }
+  }
+
   takeBusyNs(): number {
     const busy = this.busyNs;
     this.busyNs = 0;
@@ -166,7 +179,7 @@ export class OnnxInstance implements BackendInstance, Resident {
   async [Symbol.asyncDispose](): Promise<void> {
     this.inline[Symbol.dispose]();
     await this.thread.unload(this.session);
-    await this.leave(this);
+    await this.pool.leave(this);
   }
 
   /** A slot for batches of these shapes whose outputs nobody is still reading. */

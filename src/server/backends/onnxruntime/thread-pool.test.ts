@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
+import { identityModel } from '../../../../test/fixtures/onnx-builder.ts';
+import { ModelConfigSchema } from '../../../protocol/index.ts';
+import type { ExecutionUnit } from '../contract.ts';
+import { OnnxInstance } from './instance.ts';
+import { sessionOptionsOf } from './session-options.ts';
 import type { SessionThread } from './session-thread.ts';
 import { type Resident, ThreadPool } from './thread-pool.ts';
 
@@ -40,4 +50,49 @@ test('a busy instance on a shared thread changes places with an idle one that ha
   const settled = second.thread;
   await pool.rebalance();
   assert.equal(second.thread, settled, 'two busy instances stay where they are');
+});
+
+test('an instance whose thread dies fails what it runs, then goes on on another thread', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'goodput-thread-'));
+  const path = join(folder, 'model.onnx');
+  writeFileSync(path, identityModel('INT32', ['N', 1]));
+  const options = sessionOptionsOf(create(ModelConfigSchema), 1, new Map());
+  await using pool = new ThreadPool({ dedicated: 1, shared: 1 });
+  const home = pool.acquire();
+  const { session, info } = await home.thread.load(path, options);
+  const plan = {
+    name: 'i',
+    path,
+    options,
+    outputs: info.outputs,
+    batching: true,
+    scalars: new Set<string>(),
+    fixedShapes: true,
+    mayInline: false,
+  };
+  const instance = new OnnxInstance(plan, home.thread, session, pool);
+  pool.settle(instance, home);
+  const run = (): Promise<string> =>
+    new Promise((resolve) => {
+      let answer = '';
+      const unit: ExecutionUnit = {
+        requestId: '',
+        inputs: [{ name: 'INPUT0', datatype: 'INT32', shape: [1, 1], data: Uint8Array.of(7, 0, 0, 0) }],
+        batchSize: 1,
+        outputs: undefined,
+        respond: ([output]) => (answer = `value ${output?.data[0]}`),
+        fail: (error) => (answer = error.message),
+      };
+      instance.execute([unit], () => resolve(answer));
+    });
+  assert.equal(await run(), 'value 7');
+  await home.thread[Symbol.asyncDispose]();
+  assert.match(await run(), /worker thread has stopped/);
+  let answer = await run();
+  for (let tries = 0; tries < 100 && answer !== 'value 7'; tries++) {
+    await sleep(20);
+    answer = await run();
+  }
+  assert.equal(answer, 'value 7');
+  rmSync(folder, { recursive: true });
 });

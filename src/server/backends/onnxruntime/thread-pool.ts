@@ -118,6 +118,21 @@ export class ThreadPool {
     }
   }
 
+  /** Moves an instance off a thread that has died. */
+  async rescue(resident: Resident): Promise<void> {
+    const from = this.homes.get(resident);
+    if (!from || from.thread.alive) return;
+    const home = this.acquire();
+    try {
+      await resident.moveTo(home.thread);
+    } catch (error) {
+      await this.release(home);
+      throw error;
+    }
+    this.homes.set(resident, home);
+    await this.release(from);
+  }
+
   private async move(resident: Resident, kind: Home['kind']): Promise<void> {
     const from = this.homes.get(resident);
     if (!from || from.kind === kind) return;
