@@ -7,7 +7,7 @@ import { TemporaryRepository } from '../../../test/support/temporary-repository.
 import { silentLogger } from '../../core/index.ts';
 import { configDataType, configDataTypeName } from '../../protocol/index.ts';
 import { findModelFolder, NO_DEVICES, readModelSource } from '../../repository/index.ts';
-import { type DataType, ELEMENT_SIZE, encodeStrings, type Tensor } from '../../tensor/index.ts';
+import { DATA_TYPES, type DataType, ELEMENT_SIZE, encodeStrings, type Tensor } from '../../tensor/index.ts';
 import type { Backend, BackendInstance, BackendModel, ExecutionUnit } from './contract.ts';
 import { createIdentityBackend } from './identity/index.ts';
 import { createOnnxruntimeBackend } from './onnxruntime/index.ts';
@@ -96,41 +96,12 @@ const IMPLEMENTATIONS: readonly {
   {
     name: 'identity',
     create: createIdentityBackend,
-    types: [
-      'BOOL',
-      'UINT8',
-      'UINT16',
-      'UINT32',
-      'UINT64',
-      'INT8',
-      'INT16',
-      'INT32',
-      'INT64',
-      'FP16',
-      'FP32',
-      'FP64',
-      'BYTES',
-      'BF16',
-    ],
+    types: DATA_TYPES,
   },
   {
     name: 'onnxruntime',
     create: () => createOnnxruntimeBackend({ dedicated: 2, shared: 1 }),
-    types: [
-      'BOOL',
-      'UINT8',
-      'UINT16',
-      'UINT32',
-      'UINT64',
-      'INT8',
-      'INT16',
-      'INT32',
-      'INT64',
-      'FP16',
-      'FP32',
-      'FP64',
-      'BYTES',
-    ],
+    types: DATA_TYPES.filter((type) => type !== 'BF16'),
   },
 ];
 

@@ -124,12 +124,17 @@ function write(response: ServerResponse, reply: HttpReply): void {
   const headers: string[] = ['Content-Type', reply.contentType, 'Content-Length', String(length)];
   for (const [name, value] of reply.headers ?? []) headers.push(name, value);
   response.writeHead(reply.status, headers);
+  // Also when the client goes away before the end.
+  if (reply.release) response.once('close', reply.release);
   const [only] = reply.body;
   if (reply.body.length <= 1 && length <= SLICE_BYTES) {
-    response.end(only, reply.release);
+    response.end(only);
   } else if (length <= JOIN_BYTES) {
     response.end(Buffer.concat(reply.body, length));
-    reply.release?.();
+  } else if (length <= SLICE_BYTES) {
+    response.cork();
+    for (const part of reply.body) response.write(part);
+    response.end();
   } else {
     void writeSlices(response, reply);
   }
@@ -145,8 +150,7 @@ async function writeSlices(response: ServerResponse, reply: HttpReply): Promise<
       if (offset + SLICE_BYTES < part.length) await new Promise<void>((resolve) => setImmediate(resolve));
     }
   }
-  response.end(reply.release);
-  if (response.destroyed) reply.release?.();
+  response.end();
 }
 
 function wantsCompression(accepts: string): boolean {
