@@ -33,6 +33,9 @@ const OK_HEADERS = {
   'grpc-accept-encoding': 'identity, deflate, gzip',
 };
 
+/** Bytes of answers that a stream may leave unread before its requests wait. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+
 const OK_TRAILERS = { 'grpc-status': '0' };
 
 const NO_DATE = { waitForTrailers: true, sendDate: false };
@@ -161,6 +164,10 @@ class StreamCall implements GrpcCall {
     if (this.finished || this.stream.destroyed) return;
     this.open();
     this.stream.write(frame);
+    if (this.stream.writableLength < MAX_UNREAD_BYTES || this.stream.isPaused()) return;
+    // A client that does not read its answers is not read from either.
+    this.stream.pause();
+    this.stream.once('drain', () => this.stream.resume());
   }
 
   sendLast(frame: Uint8Array): void {
