@@ -64,7 +64,7 @@ function validateTensor(tensor: ModelInput | ModelOutput, kind: 'input' | 'outpu
   for (const dim of tensor.dims) {
     if (dim < -1n || dim === 0n) {
       throw invalidArgument(
-        `model ${kind} '${tensor.name}' dimension must be integer >= 1, or -1 to indicate a variable-size dimension for ${name}, got ${dim}`,
+        `model ${kind} dimension must be integer >= 1, or -1 to indicate a variable-size dimension for ${name}: '${tensor.name}' has ${dim}`,
       );
     }
   }

@@ -266,7 +266,7 @@ describe('onnxruntime', () => {
       'a wrong input name',
       'input { name: "X" data_type: TYPE_INT32 dims: 4 }',
       identityModel('INT32', ['N', 4]),
-      /unexpected inference input 'X' for model 'm', allowed inputs are: INPUT0/,
+      /unexpected inference input 'X', allowed inputs are: INPUT0/,
     ],
     [
       'a wrong type',
@@ -278,7 +278,13 @@ describe('onnxruntime', () => {
       'a wrong shape',
       'input { name: "INPUT0" data_type: TYPE_INT32 dims: 5 }',
       identityModel('INT32', ['N', 4]),
-      /the model expects 2 dimensions \(shape \[-1,4\]\) but the model configuration specifies 2 dimensions \(shape \[-1,5\]\)/,
+      /the model expects 2 dimensions \(shape \[-1,4\]\) but the model configuration specifies 2 dimensions \(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete shape \[-1,5\]\)/,
+    ],
+    [
+      'a model whose first dimension is fixed',
+      'input { name: "INPUT0" data_type: TYPE_INT32 dims: 4 }',
+      identityModel('INT32', [1, 4]),
+      /for the model to support batching the shape should have at least 1 dimension and the first dimension must be -1; but shape expected by the model is \[1,4\]/,
     ],
     [
       'too many dimensions',

@@ -93,7 +93,7 @@ function checkTensor(
   if (!found) {
     const names = provided.map((candidate) => candidate.name).join(', ');
     throw invalidArgument(
-      `unexpected inference ${kind} '${tensor.name}' for model '${config.name}', allowed ${kind}s are: ${names}`,
+      `unexpected inference ${kind} '${tensor.name}', allowed ${kind}s are: ${names} (model '${config.name}')`,
     );
   }
   if (found.datatype === undefined) throw unsupportedType(found, config.name);
@@ -103,6 +103,11 @@ function checkTensor(
     );
   }
   const dims = (tensor.reshape ? tensor.reshape.shape : tensor.dims).map(Number);
+  if (config.maxBatchSize > 0 && found.shape[0] !== -1) {
+    throw invalidArgument(
+      `model '${config.name}', tensor '${tensor.name}': for the model to support batching the shape should have at least 1 dimension and the first dimension must be -1; but shape expected by the model is ${formatShape(found.shape)}`,
+    );
+  }
   const full = config.maxBatchSize > 0 ? [-1, ...dims] : dims;
   if (!compatible(full, found.shape) && !isScalar(dims, found.shape))
     throw shapeError(config, tensor.name, full, found.shape);
@@ -121,16 +126,11 @@ function compatible(configured: Shape, model: Shape): boolean {
 }
 
 function shapeError(config: ModelConfig, tensor: string, full: Shape, model: Shape): Error {
-  if (full.length === model.length) {
-    return invalidArgument(
-      `model '${config.name}', tensor '${tensor}': the model expects ${model.length} dimensions (shape ${formatShape(model)}) but the model configuration specifies ${full.length} dimensions (shape ${formatShape(full)})`,
-    );
-  }
-  const explanation =
+  const configured =
     config.maxBatchSize > 0
       ? `(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete shape ${formatShape(full)})`
       : `(shape ${formatShape(full)})`;
   return invalidArgument(
-    `model '${config.name}', tensor '${tensor}': the model expects ${model.length} dimensions (shape ${formatShape(model)}) but the model configuration specifies ${full.length} dimensions ${explanation}`,
+    `model '${config.name}', tensor '${tensor}': the model expects ${model.length} dimensions (shape ${formatShape(model)}) but the model configuration specifies ${full.length} dimensions ${configured}`,
   );
 }
