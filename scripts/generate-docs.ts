@@ -111,9 +111,6 @@ function endpoints(): string {
 const FIELD_STATE: Readonly<Record<string, string>> = {
   'ModelConfig.sequence_batching': 'refused at load',
   'ModelConfig.ensemble_scheduling': 'refused at load',
-  'ModelConfig.batch_input': 'refused at load',
-  'ModelConfig.batch_output': 'refused at load',
-  'ModelInput.allow_ragged_batch': 'refused at load',
   'ModelTransactionPolicy.decoupled': 'refused at load',
   'ModelConfig.response_cache': 'no effect, with a warning',
   'ModelConfig.model_repository_agents': 'no effect',
@@ -155,6 +152,8 @@ const MESSAGES = [
   'ModelInput',
   'ModelOutput',
   'ModelTensorReshape',
+  'BatchInput',
+  'BatchOutput',
   'ModelInstanceGroup',
   'ModelDynamicBatching',
   'ModelQueuePolicy',

@@ -2,6 +2,10 @@ import type { DataType as WireDataType } from '../tensor/index.ts';
 import { DataType } from './generated/model_config_pb.js';
 
 export {
+  BatchInput_Kind,
+  BatchInputSchema,
+  type BatchInput,
+  type BatchOutput,
   DataType as ConfigDataType,
   type ModelConfig,
   ModelConfigSchema,

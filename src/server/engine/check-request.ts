@@ -81,14 +81,14 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
     }
     checkSize(model, input, fail);
     bytes += input.data.length;
-    variable ||= !spec.fixed;
+    variable ||= !spec.fixed && !spec.ragged;
     inputs.push(spec.reshape ? { ...input, shape: modelShape(spec, spec.reshape, dims, batching, batchSize) } : input);
   }
   return {
     inputs,
     batchSize: batchSize < 0 ? 1 : batchSize,
     outputs,
-    batchKey: variable ? batchKey(inputs, batching) : undefined,
+    batchKey: variable ? batchKey(inputs, model.inputs, batching) : undefined,
     bytes,
   };
 }
@@ -98,8 +98,13 @@ function modelShape(spec: TensorSpec, reshape: Shape, dims: Shape, batching: boo
   return batching ? [batchSize, ...shape] : shape;
 }
 
-function batchKey(inputs: readonly Tensor[], batching: boolean): string {
-  return inputs.map((input) => `${input.name}:${(batching ? input.shape.slice(1) : input.shape).join()}`).join('|');
+function batchKey(inputs: readonly Tensor[], specs: readonly TensorSpec[], batching: boolean): string {
+  return inputs
+    .map(({ name, shape }) => {
+      const ragged = specs.some((spec) => spec.name === name && spec.ragged);
+      return ragged ? name : `${name}:${(batching ? shape.slice(1) : shape).join()}`;
+    })
+    .join('|');
 }
 
 type Fail = (message: string) => ServerError;

@@ -3,7 +3,7 @@ import { readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { addSubModel, identityModel, tokenClassifierModel } from '../../../test/fixtures/onnx-builder.ts';
+import { addSubModel, buildOnnx, identityModel, tokenClassifierModel } from '../../../test/fixtures/onnx-builder.ts';
 import { TemporaryRepository } from '../../../test/support/temporary-repository.ts';
 import { fp32, inferOnce, int32, request, startEngine } from '../../../test/support/test-engine.ts';
 import { configDataType, configDataTypeName, modelConfigToJson } from '../../protocol/index.ts';
@@ -378,5 +378,96 @@ describe('loading and unloading', () => {
     repository.remove('new');
     await until(() => !engine.isModelReady('new', ''));
     assert.deepEqual(await sum(engine, 'simple'), [11, 22, 33, 44]);
+  });
+});
+
+describe('ragged batches', () => {
+  const flat = (extra: string): TemporaryRepository =>
+    new TemporaryRepository().model('m', {
+      'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4
+        dynamic_batching { max_queue_delay_microseconds: 200000 preferred_batch_size: [ 4 ] } ${extra}`,
+      '1/model.onnx': identityModel('FP32', ['N']),
+    });
+
+  test('requests of different lengths share a batch, and scattered outputs go back to them', async () => {
+    using repository = flat(`
+      input { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true }
+      output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
+      batch_output { target_name: "OUTPUT0" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: "INPUT0" }`);
+    await using engine = await startEngine(repository.path);
+    const lengths = [2, 4, 1, 3];
+    const values = (length: number): number[] => Array.from({ length }, (_, index) => length * 10 + index);
+    const answers = await Promise.all(
+      lengths.map((length) => inferOnce(engine, request('m', [fp32('INPUT0', [1, length], values(length))]))),
+    );
+    for (const [index, { response }] of answers.entries()) {
+      const length = lengths[index] ?? 0;
+      assert.deepEqual(response.outputs[0]?.shape, [1, length]);
+      assert.deepEqual([...new Float32Array(response.outputs[0]?.data.buffer as ArrayBuffer)], values(length));
+    }
+    assert.equal(engine.model('m', '').statistics.executionCount, 1);
+  });
+
+  const kinds: readonly (readonly [string, string, readonly number[]])[] = [
+    ['BATCH_ELEMENT_COUNT', '[ -1 ]', [2, 4, 1, 3]],
+    ['BATCH_ACCUMULATED_ELEMENT_COUNT', '[ -1 ]', [2, 6, 7, 10]],
+    ['BATCH_ITEM_SHAPE', '[ -1 ]', [2, 4, 1, 3]],
+  ];
+  for (const [kind, dims, expected] of kinds) {
+    test(`${kind} tells the model of its batch, a row a request`, async () => {
+      // The model gets the lengths as its second input and gives them back as a column: a row for every request.
+      using repository = new TemporaryRepository().model('m', {
+        'config.pbtxt': `backend: "onnxruntime" max_batch_size: 4
+          dynamic_batching { max_queue_delay_microseconds: 200000 preferred_batch_size: [ 4 ] }
+          input { name: "RAGGED" data_type: TYPE_FP32 dims: ${dims} allow_ragged_batch: true }
+          output { name: "COLUMN" data_type: TYPE_FP32 dims: [ 1 ] }
+          batch_input { kind: ${kind} target_name: "COUNTS" data_type: TYPE_FP32 source_input: "RAGGED" }`,
+        '1/model.onnx': buildOnnx({
+          inputs: [
+            { name: 'RAGGED', type: 'FP32', dims: ['N'] },
+            { name: 'COUNTS', type: 'FP32', dims: kind === 'BATCH_ITEM_SHAPE' ? ['B', 1] : ['B'] },
+          ],
+          outputs: [{ name: 'COLUMN', type: 'FP32', dims: ['B', 1] }],
+          nodes: [
+            { op: 'ReduceSum', inputs: ['RAGGED'], outputs: ['S'], ints: { keepdims: 0 } },
+            { op: 'Mul', inputs: ['S', 'ZERO'], outputs: ['Z'] },
+            {
+              op: 'Einsum',
+              inputs: ['COUNTS', 'ONE'],
+              outputs: ['C'],
+              strings: { equation: kind === 'BATCH_ITEM_SHAPE' ? 'bk,k->bk' : 'b,k->bk' },
+            },
+            { op: 'Add', inputs: ['C', 'Z'], outputs: ['COLUMN'] },
+          ],
+          initializers: [
+            { name: 'ZERO', dims: [1], values: Float32Array.of(0) },
+            { name: 'ONE', dims: [1], values: Float32Array.of(1) },
+          ],
+        }),
+      });
+      await using engine = await startEngine(repository.path);
+      assert.deepEqual(engine.failures(), []);
+      const answers = await Promise.all(
+        [2, 4, 1, 3].map((length) =>
+          inferOnce(engine, request('m', [fp32('RAGGED', [1, length], Array(length).fill(1))])),
+        ),
+      );
+      const column = answers.map(
+        ({ response }) => new Float32Array(response.outputs[0]?.data.buffer as ArrayBuffer)[0],
+      );
+      assert.deepEqual(column, expected);
+    });
+  }
+
+  test('a source that is not an input is refused', async () => {
+    using repository = flat(`
+      input { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true }
+      output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
+      batch_output { target_name: "OUTPUT0" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: "NO" }`);
+    await using engine = await startEngine(repository.path);
+    assert.match(
+      engine.failures()[0]?.reason ?? '',
+      /batch_output of model 'm' must have one source input that is an input of the model, got \[NO\]/,
+    );
   });
 });

@@ -156,10 +156,7 @@ function refuseUnsupported(config: ModelConfig): void {
   };
   if (config.schedulingChoice.case === 'sequenceBatching') refuse("'sequence_batching'");
   if (config.schedulingChoice.case === 'ensembleScheduling') refuse("'ensemble_scheduling'");
-  if (config.batchInput.length > 0) refuse("'batch_input'");
-  if (config.batchOutput.length > 0) refuse("'batch_output'");
   if (config.modelTransactionPolicy?.decoupled) refuse("'model_transaction_policy { decoupled }'");
-  if (config.input.some((input) => input.allowRaggedBatch)) refuse("'allow_ragged_batch'");
 }
 
 /** Settings that are accepted and have no effect yet: said once per load. */

@@ -11,19 +11,21 @@ export interface TensorSpec {
   /** What the model itself wants in place of `dims`. */
   readonly reshape: Shape | undefined;
   readonly optional: boolean;
+  /** Requests of different shapes share a batch: the input is put together without a batch dimension. */
+  readonly ragged: boolean;
   /** All dimensions are fixed. */
   readonly fixed: boolean;
 }
 
 export function inputSpecs(config: ModelConfig): readonly TensorSpec[] {
-  return config.input.map((input) => specOf(input, input.optional));
+  return config.input.map((input) => specOf(input, input.optional, input.allowRaggedBatch));
 }
 
 export function outputSpecs(config: ModelConfig): readonly TensorSpec[] {
-  return config.output.map((output) => specOf(output, false));
+  return config.output.map((output) => specOf(output, false, false));
 }
 
-function specOf(tensor: ModelInput | ModelOutput, optional: boolean): TensorSpec {
+function specOf(tensor: ModelInput | ModelOutput, optional: boolean, ragged: boolean): TensorSpec {
   const datatype = wireDataType(tensor.dataType);
   if (datatype === undefined) throw new Error(`tensor '${tensor.name}' has no data type`);
   const dims = tensor.dims.map(Number);
@@ -33,6 +35,7 @@ function specOf(tensor: ModelInput | ModelOutput, optional: boolean): TensorSpec
     dims,
     reshape: tensor.reshape?.shape.map(Number),
     optional,
+    ragged,
     fixed: dims.every((dim) => dim >= 0),
   };
 }

@@ -1,5 +1,7 @@
-import { type DataType, ELEMENT_SIZE, type Shape, type Tensor } from '../../../tensor/index.ts';
+import type { BatchInput } from '../../../protocol/index.ts';
+import { type DataType, ELEMENT_SIZE, elementCount, type Shape, type Tensor } from '../../../tensor/index.ts';
 import type { ExecutionUnit } from '../contract.ts';
+import { batchInputTensors } from './batch-inputs.ts';
 import type { OnnxTensorInfo, SlotLayout, SlotTensor } from './messages.ts';
 
 /** Tensors start at multiples of this, so that the runtime's vector code and every typed array are content. */
@@ -9,11 +11,11 @@ const ALIGNMENT = 64;
 export function layoutKey(
   units: readonly ExecutionUnit[],
   rows: number,
-  fixedShapes: boolean,
+  plan: LayoutPlan & { readonly fixedShapes: boolean },
 ): string | number | undefined {
-  if (fixedShapes) return rows;
+  if (plan.fixedShapes) return rows;
   const [first] = units;
-  if (!first) return undefined;
+  if (!first || plan.ragged) return undefined;
   let key = String(rows);
   for (const input of first.inputs) {
     if (input.datatype === 'BYTES') return undefined;
@@ -28,6 +30,16 @@ export interface LayoutPlan {
   readonly batching: boolean;
   /** Inputs that the model file declares without dimensions; configurations write them as `[1]`. */
   readonly scalars: ReadonlySet<string>;
+  /** Inputs that are put together without a batch dimension; `undefined` when the model has nothing of the kind. */
+  readonly ragged: RaggedPlan | undefined;
+}
+
+/** How requests of different shapes share a batch. */
+export interface RaggedPlan {
+  readonly inputs: ReadonlySet<string>;
+  readonly batchInputs: readonly BatchInput[];
+  /** Outputs cut by the elements of an input, by output name. */
+  readonly scatter: ReadonlyMap<string, string>;
 }
 
 /**
@@ -48,12 +60,22 @@ export function createLayout(
     return { name, datatype, shape, offset, byteLength };
   };
   const inputs = (first?.inputs ?? []).map((input, index) =>
-    place(input.name, input.datatype, batchShape(input, rows, plan), totalBytes(units, index)),
+    place(
+      input.name,
+      input.datatype,
+      batchShape(input, rows, totalElements(units, index), plan),
+      totalBytes(units, index),
+    ),
   );
+  if (plan.ragged) {
+    for (const tensor of batchInputTensors(units, plan.ragged.batchInputs)) {
+      inputs.push(place(tensor.name, tensor.datatype, tensor.shape, tensor.data.length));
+    }
+  }
   const outputs: SlotTensor[] = [];
   const dynamicOutputs: string[] = [];
   for (const output of plan.outputs) {
-    const shape = knownShape(output, rows, plan.batching) ?? learned?.get(output.name);
+    const shape = plan.ragged ? undefined : (knownShape(output, rows, plan.batching) ?? learned?.get(output.name));
     if (shape && output.datatype !== undefined) {
       const elements = shape.reduce((count, dim) => count * dim, 1);
       outputs.push(place(output.name, output.datatype, shape, elements * ELEMENT_SIZE[output.datatype]));
@@ -64,9 +86,16 @@ export function createLayout(
   return { buffer: new SharedArrayBuffer(size), inputs, outputs, dynamicOutputs };
 }
 
-function batchShape(input: Tensor, rows: number, plan: LayoutPlan): Shape {
+function batchShape(input: Tensor, rows: number, elements: number, plan: LayoutPlan): Shape {
   if (plan.scalars.has(input.name)) return [];
+  if (plan.ragged?.inputs.has(input.name)) return [elements];
   return plan.batching ? [rows, ...input.shape.slice(1)] : input.shape;
+}
+
+function totalElements(units: readonly ExecutionUnit[], index: number): number {
+  let elements = 0;
+  for (const unit of units) elements += elementCount(unit.inputs[index]?.shape ?? [0]) ?? 0;
+  return elements;
 }
 
 function totalBytes(units: readonly ExecutionUnit[], index: number): number {
@@ -84,14 +113,25 @@ function knownShape(output: OnnxTensorInfo, rows: number, batching: boolean): Sh
 }
 
 /** Copies every request's input bytes into its rows of the batch: the one copy on the way in. */
-export function gatherInputs(units: readonly ExecutionUnit[], layout: SlotLayout, bytes: Uint8Array): void {
-  layout.inputs.forEach((slot, index) => {
-    let offset = slot.offset;
+export function gatherInputs(
+  units: readonly ExecutionUnit[],
+  layout: SlotLayout,
+  bytes: Uint8Array,
+  plan: LayoutPlan,
+): void {
+  const count = units[0]?.inputs.length ?? 0;
+  for (let index = 0; index < count; index++) {
+    let offset = layout.inputs[index]?.offset ?? 0;
     for (const unit of units) {
       const data = unit.inputs[index]?.data;
       if (!data) continue;
       bytes.set(data, offset);
       offset += data.length;
     }
+  }
+  if (!plan.ragged) return;
+  batchInputTensors(units, plan.ragged.batchInputs).forEach((tensor, index) => {
+    const slot = layout.inputs[count + index];
+    if (slot) bytes.set(tensor.data, slot.offset);
   });
 }

@@ -12,6 +12,7 @@ import {
   wireDataType,
 } from '../../../protocol/index.ts';
 import { formatShape, type Shape } from '../../../tensor/index.ts';
+import { BATCH_INPUT_TYPES } from './batch-inputs.ts';
 import type { OnnxModelInfo, OnnxTensorInfo } from './messages.ts';
 
 /** `max_batch_size` of a completed model that can batch (`--backend-config=default-max-batch-size=N`). */
@@ -73,14 +74,50 @@ function unsupportedType(tensor: OnnxTensorInfo, model: string): Error {
  * @throws INVALID_ARG, in the words of Triton's onnxruntime backend
  */
 export function checkConfig(config: ModelConfig, info: OnnxModelInfo): void {
-  const required = config.input.filter((input) => !input.optional).length;
-  if (required > info.inputs.length || config.input.length < info.inputs.length) {
+  const targets = config.batchInput.flatMap((input) => input.targetName);
+  const required = config.input.filter((input) => !input.optional).length + targets.length;
+  const configured = config.input.length + targets.length;
+  if (required > info.inputs.length || configured < info.inputs.length) {
     throw invalidArgument(
-      `unable to load model '${config.name}', configuration expects ${config.input.length} inputs, model provides ${info.inputs.length}`,
+      `unable to load model '${config.name}', configuration expects ${configured} inputs, model provides ${info.inputs.length}`,
     );
   }
-  for (const input of config.input) checkTensor(config, input, 'input', info.inputs);
-  for (const output of config.output) checkTensor(config, output, 'output', info.outputs);
+  checkBatchTensors(config, info);
+  const scattered = new Set(config.batchOutput.flatMap((output) => output.targetName));
+  for (const input of config.input) checkTensor(config, input, 'input', info.inputs, input.allowRaggedBatch);
+  for (const output of config.output) checkTensor(config, output, 'output', info.outputs, scattered.has(output.name));
+}
+
+/** `batch_input` and `batch_output` must name tensors that there are. */
+function checkBatchTensors(config: ModelConfig, info: OnnxModelInfo): void {
+  const inputs = new Set(config.input.map((input) => input.name));
+  for (const [field, entries] of [
+    ['batch_input', config.batchInput],
+    ['batch_output', config.batchOutput],
+  ] as const) {
+    for (const { sourceInput, targetName } of entries) {
+      const [source] = sourceInput;
+      if (sourceInput.length !== 1 || source === undefined || !inputs.has(source)) {
+        throw invalidArgument(
+          `${field} of model '${config.name}' must have one source input that is an input of the model, got [${sourceInput.join(', ')}]`,
+        );
+      }
+      const known = field === 'batch_input' ? info.inputs : info.outputs;
+      const missing = targetName.find((name) => !known.some((tensor) => tensor.name === name));
+      if (missing !== undefined || targetName.length === 0) {
+        throw invalidArgument(
+          `${field} of model '${config.name}' has target '${missing ?? ''}', which the model does not have`,
+        );
+      }
+    }
+  }
+  for (const { dataType, targetName } of config.batchInput) {
+    if (!BATCH_INPUT_TYPES.includes(wireDataType(dataType) ?? 'BOOL')) {
+      throw invalidArgument(
+        `batch_input '${targetName.join(', ')}' of model '${config.name}' has data type ${configDataTypeName(dataType)}, it can have ${BATCH_INPUT_TYPES.join(', ')}`,
+      );
+    }
+  }
 }
 
 function checkTensor(
@@ -88,6 +125,7 @@ function checkTensor(
   tensor: ModelInput | ModelOutput,
   kind: 'input' | 'output',
   provided: readonly OnnxTensorInfo[],
+  flat: boolean,
 ): void {
   const found = provided.find((candidate) => candidate.name === tensor.name);
   if (!found) {
@@ -103,6 +141,8 @@ function checkTensor(
     );
   }
   const dims = (tensor.reshape ? tensor.reshape.shape : tensor.dims).map(Number);
+  // Put together without a batch dimension: the shape is the batch's, not a request's.
+  if (flat) return;
   if (config.maxBatchSize > 0 && found.shape[0] !== -1) {
     throw invalidArgument(
       `model '${config.name}', tensor '${tensor.name}': for the model to support batching the shape should have at least 1 dimension and the first dimension must be -1; but shape expected by the model is ${formatShape(found.shape)}`,

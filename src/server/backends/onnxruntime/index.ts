@@ -125,17 +125,42 @@ function planOf(
 ): InstancePlan {
   const byName = new Map(info.outputs.map((output) => [output.name, output]));
   const outputs = config.output.flatMap((output) => byName.get(output.name) ?? []);
-  const fixedShapes = config.input.every((input) => {
-    const dims = input.reshape ? input.reshape.shape : input.dims;
-    return (
-      !input.optional &&
-      dims.every((dim) => dim >= 0n) &&
-      info.inputs.find((i) => i.name === input.name)?.datatype !== 'BYTES'
-    );
-  });
+  const plain = config.batchInput.length === 0 && config.batchOutput.length === 0;
+  const fixedShapes =
+    plain &&
+    config.input.every((input) => {
+      const dims = input.reshape ? input.reshape.shape : input.dims;
+      return (
+        !input.optional &&
+        !input.allowRaggedBatch &&
+        dims.every((dim) => dim >= 0n) &&
+        info.inputs.find((i) => i.name === input.name)?.datatype !== 'BYTES'
+      );
+    });
   const scalars = new Set(info.inputs.filter((input) => input.shape.length === 0).map((input) => input.name));
   const mayInline = fixedShapes && mayRunInline(config, path);
-  return { name, path, options, outputs, batching: config.maxBatchSize > 0, scalars, fixedShapes, mayInline };
+  return {
+    name,
+    path,
+    options,
+    outputs,
+    batching: config.maxBatchSize > 0,
+    scalars,
+    ragged: raggedPlan(config),
+    fixedShapes,
+    mayInline,
+  };
+}
+
+function raggedPlan(config: ModelConfig): InstancePlan['ragged'] {
+  const inputs = new Set(config.input.filter((input) => input.allowRaggedBatch).map((input) => input.name));
+  if (inputs.size === 0 && config.batchInput.length === 0 && config.batchOutput.length === 0) return undefined;
+  const scatter = new Map(
+    config.batchOutput.flatMap(({ targetName, sourceInput }) =>
+      targetName.map((target) => [target, sourceInput[0] ?? ''] as const),
+    ),
+  );
+  return { inputs, batchInputs: config.batchInput, scatter };
 }
 
 /** Models up to this size may run on the main thread. */

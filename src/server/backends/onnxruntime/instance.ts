@@ -77,11 +77,11 @@ export class OnnxInstance implements BackendInstance, Resident {
     this.executing = true;
     let rows = 0;
     for (const unit of units) rows += unit.batchSize;
-    const key = layoutKey(units, rows, this.plan.fixedShapes);
+    const key = layoutKey(units, rows, this.plan);
     const slot = key === undefined ? undefined : this.slotFor(key, units, rows);
     const layout = slot?.layout ?? createLayout(units, rows, this.plan);
     const bytes = slot?.bytes ?? new Uint8Array(layout.buffer);
-    gatherInputs(units, layout, bytes);
+    gatherInputs(units, layout, bytes, this.plan);
     const gatherNs = systemClock.now() - start;
 
     const finish = (outcome: RunResult | ServerError): void => {
@@ -128,7 +128,7 @@ export class OnnxInstance implements BackendInstance, Resident {
       }));
       outputs.push(...result.outputs);
       const hold = slot && layout.outputs.length > 0 ? holdOf(slot) : undefined;
-      const perUnit = splitOutputs(units, rows, this.plan.batching, outputs);
+      const perUnit = splitOutputs(units, rows, this.plan, outputs);
       const splitNs = systemClock.now() - start;
       perUnit.forEach((tensors, index) => {
         const unit = units[index];

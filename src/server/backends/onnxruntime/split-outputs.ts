@@ -1,6 +1,14 @@
 import { internalError } from '../../../core/index.ts';
-import { elementCount, formatShape, splitOffsets, type Shape, type Tensor } from '../../../tensor/index.ts';
+import {
+  ELEMENT_SIZE,
+  elementCount,
+  formatShape,
+  splitOffsets,
+  type Shape,
+  type Tensor,
+} from '../../../tensor/index.ts';
 import type { ExecutionUnit } from '../contract.ts';
+import type { LayoutPlan } from './batch-layout.ts';
 
 /** One output of a whole batch. */
 export interface BatchOutput extends Tensor {}
@@ -12,12 +20,18 @@ export interface BatchOutput extends Tensor {}
 export function splitOutputs(
   units: readonly ExecutionUnit[],
   rows: number,
-  batching: boolean,
+  plan: LayoutPlan,
   outputs: readonly BatchOutput[],
 ): Tensor[][] {
-  if (units.length === 1) return [outputs.slice()];
+  const { batching, ragged } = plan;
+  if (units.length === 1 && !ragged) return [outputs.slice()];
   const perUnit: Tensor[][] = units.map(() => []);
   for (const output of outputs) {
+    const source = ragged?.scatter.get(output.name);
+    if (source !== undefined) {
+      scatter(units, output, source).forEach((tensor, index) => perUnit[index]?.push(tensor));
+      continue;
+    }
     if (!batching || output.shape[0] !== rows) {
       throw internalError(
         `output '${output.name}' has shape ${formatShape(output.shape)} for a batch of ${rows} rows: its first dimension must be the batch`,
@@ -38,6 +52,30 @@ export function splitOutputs(
     });
   }
   return perUnit;
+}
+
+/** Gives every request as many elements as its input had, in that input's shape (`BATCH_SCATTER_WITH_INPUT_SHAPE`). */
+function scatter(units: readonly ExecutionUnit[], output: BatchOutput, source: string): readonly Tensor[] {
+  const shapes = units.map((unit) => unit.inputs.find((input) => input.name === source)?.shape ?? [0]);
+  const counts = shapes.map((shape) => elementCount(shape) ?? 0);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const found = elementCount(output.shape) ?? 0;
+  if (found !== total) {
+    throw internalError(
+      `output '${output.name}' has ${found} elements, input '${source}', whose shapes it takes, has ${total} in this batch`,
+    );
+  }
+  const size = ELEMENT_SIZE[output.datatype];
+  const ends = output.datatype === 'BYTES' ? splitOffsets(output.data, counts) : undefined;
+  let elements = 0;
+  let start = 0;
+  return shapes.map((shape, index) => {
+    elements += counts[index] ?? 0;
+    const end = ends ? (ends[index] ?? start) : elements * size;
+    const data = output.data.subarray(start, end);
+    start = end;
+    return { name: output.name, datatype: output.datatype, shape, data };
+  });
 }
 
 /** Byte offset at which each request's rows end. */

@@ -67,6 +67,7 @@ test('an instance whose thread dies fails what it runs, then goes on on another 
     outputs: info.outputs,
     batching: true,
     scalars: new Set<string>(),
+    ragged: undefined,
     fixedShapes: true,
     mayInline: false,
   };
