@@ -40,6 +40,7 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
   const logger = loggerOf(flags);
   const options = await engineOptions(flags, defaults, logger);
   const stopped = untilSignal();
+  surviveMistakes(logger);
   let server: RunningServer;
   try {
     server = await startServer({
@@ -74,6 +75,17 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
   logger.info(`Signal (${signal}) received: waiting up to ${exitTimeout} s for requests in progress`);
   await server.stop(exitTimeout);
   return 0;
+}
+
+/** A mistake in the server's own code costs what it was doing, not the models that it serves. */
+function surviveMistakes(logger: Logger): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (thrown: unknown) => {
+      logger.error(
+        `internal error (${event}): ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`,
+      );
+    });
+  }
 }
 
 function untilSignal(): Promise<string> {

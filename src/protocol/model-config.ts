@@ -5,7 +5,6 @@ export {
   BatchInput_Kind,
   BatchInputSchema,
   type BatchInput,
-  type BatchOutput,
   DataType as ConfigDataType,
   type ModelConfig,
   ModelConfigSchema,

@@ -117,7 +117,9 @@ export class LoadedModel implements InferenceHost, ModelInterface {
   }
 
   private executed(execution: Execution): void {
-    const succeeded = execution.requests.filter((request) => !this.failedInExecution.has(request)).length;
+    const succeeded = execution.requests.filter(
+      (request) => !this.failedInExecution.has(request.origin ?? request),
+    ).length;
     this.statistics.executed(execution, succeeded);
   }
 }

@@ -6,6 +6,8 @@ export interface ScheduledRequest extends ExecutionUnit {
   readonly enqueuedAt: number;
   /** Equal for requests whose tensors can share a batch; `undefined` matches every other `undefined`. */
   readonly batchKey: string | undefined;
+  /** The request that this one stands for, when a scheduler put something around it. */
+  readonly origin?: ScheduledRequest;
   /** The client is gone: it must not start. */
   readonly cancelled: boolean;
   /** Called when it leaves the queue for an instance. */

@@ -1,5 +1,8 @@
-import type { Clock } from '../../core/index.ts';
+import { type Clock, toServerError } from '../../core/index.ts';
+import type { ExecutionReport } from '../backends/contract.ts';
 import type { BackendInstance, ScheduledRequest, SchedulerHooks } from './contract.ts';
+
+const NO_REPORT: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
 
 /** Hands batches to idle instances, longest idle first, and tells when the last one has come back. */
 export class InstanceRunner {
@@ -41,13 +44,24 @@ export class InstanceRunner {
       request.started(startedAt);
       rows += request.batchSize;
     }
-    this.starting = true;
-    instance.execute(requests, (report) => {
+    let open = true;
+    const finish = (report: ExecutionReport): void => {
+      if (!open) return;
+      open = false;
       this.running--;
       this.idle.push(instance);
       this.hooks.executed({ requests, rows, report, startedAt, endedAt: this.clock.now() });
       if (!this.starting) this.onIdle();
-    });
+    };
+    this.starting = true;
+    try {
+      instance.execute(requests, finish);
+    } catch (thrown) {
+      // Instances promise not to throw; one that does costs its batch, and neither the queue nor the server.
+      const error = toServerError(thrown);
+      for (const request of requests) request.fail(error);
+      finish(NO_REPORT);
+    }
     this.starting = false;
   }
 

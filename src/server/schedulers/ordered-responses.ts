@@ -26,6 +26,7 @@ export class OrderedResponses {
       this.flush();
     };
     return {
+      origin: request,
       requestId: request.requestId,
       inputs: request.inputs,
       batchSize: request.batchSize,

@@ -272,6 +272,27 @@ describe('dynamic batching', () => {
   });
 });
 
+test('an instance that throws costs its batch and nothing else', () => {
+  const clock = new VirtualClock();
+  const fake = new FakeInstance(clock, (units) => {
+    if (units[0]?.requestId === '0') throw new Error('out of memory');
+    return 10;
+  });
+  const scheduler = new DynamicScheduler(
+    [fake],
+    clock,
+    { executed: () => undefined },
+    { ...DEFAULTS, maxBatchSize: 1 },
+  );
+  const client = new Client(scheduler, clock);
+  for (let index = 0; index < 3; index++) client.send();
+  clock.advance(1000);
+  assert.deepEqual(
+    client.sent.map((sent) => sent.answer),
+    ['out of memory', '1', '2'],
+  );
+});
+
 test('the direct scheduler runs every request alone, in order', () => {
   const clock = new VirtualClock();
   const fake = new FakeInstance(clock, () => 10);
