@@ -79,7 +79,7 @@ describe('infer request', () => {
       /^invalid datatype for input I$/,
     ],
     ['no data', '{"inputs":[{"name":"I","datatype":"INT32","shape":[1]}]}', /But no field is set$/],
-    ['data twice', input('"data":[1,2],"parameters":{"binary_data_size":8}'), /But more than one field is set$/],
+    ['data twice', input('"data":[1,2],"parameters":{"binary_data_size":8}'), /But set 'data' 'binary_data_size'$/],
     [
       'a negative dimension',
       '{"inputs":[{"name":"I","datatype":"INT32","shape":[-1],"data":[1]}]}',

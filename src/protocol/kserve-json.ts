@@ -136,17 +136,16 @@ class BinarySection {
 }
 
 function parseInput(json: unknown): HeaderInput {
-  if (!isJsonObject(json)) throw internalError("Unable to parse 'inputs': attempt to access JSON non-object as object");
+  if (!isJsonObject(json)) throw sourceError([]);
   const parameters = json['parameters'] === undefined ? undefined : objectMember(json['parameters'], 'parameters');
   const binarySize = parameters?.['binary_data_size'];
   const sharedMemory = parameters === undefined ? undefined : parseSharedMemory(parameters);
-  const sources = [json['data'], binarySize, sharedMemory].filter((source) => source !== undefined).length;
-  if (sources !== 1) {
-    throw invalidArgument(
-      "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'. " +
-        (sources === 0 ? 'But no field is set' : 'But more than one field is set'),
-    );
-  }
+  const sources = [
+    json['data'] === undefined ? '' : "'data'",
+    binarySize === undefined ? '' : "'binary_data_size'",
+    sharedMemory === undefined ? '' : "'shared_memory_region'",
+  ].filter((source) => source !== '');
+  if (sources.length !== 1) throw sourceError(sources);
   const name = stringMember(requiredMember(json, 'name'), 'name');
   const datatypeText = stringMember(requiredMember(json, 'datatype'), 'datatype');
   if (!isDataType(datatypeText)) throw invalidArgument(`invalid datatype for input ${name}`);
@@ -157,6 +156,13 @@ function parseInput(json: unknown): HeaderInput {
     tensor: { name, datatype: datatypeText, shape, data, ...(sharedMemory ? { sharedMemory } : {}) },
     binarySize: binarySize === undefined ? undefined : unsignedMember(binarySize, 'binary_data_size'),
   };
+}
+
+function sourceError(sources: readonly string[]): ServerError {
+  return invalidArgument(
+    "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'. " +
+      (sources.length === 0 ? 'But no field is set' : `But set ${sources.join(' ')}`),
+  );
 }
 
 function packData(data: unknown, name: string, datatype: DataType, shape: readonly number[]): Uint8Array {
@@ -187,7 +193,7 @@ function parseOutputs(json: unknown): readonly RequestedOutput[] {
     const sharedMemory = parseSharedMemory(parameters);
     outputs.set(name, {
       name,
-      classification: classes === undefined ? 0 : unsignedMember(classes, 'classification'),
+      classification: classes === undefined ? 0 : unsignedMember(classes, 'classification', 'set'),
       binary: parameters['binary_data'] === undefined ? false : booleanMember(parameters['binary_data'], 'binary_data'),
       ...(sharedMemory ? { sharedMemory } : {}),
     });
@@ -233,8 +239,8 @@ function requiredMember(json: JsonObject, name: string): unknown {
   return json[name];
 }
 
-function wrongType(name: string, expected: string): ServerError {
-  return internalError(`Unable to parse '${name}': attempt to access JSON non-${expected} as ${expected}`);
+function wrongType(name: string, expected: string, verb = 'parse'): ServerError {
+  return internalError(`Unable to ${verb} '${name}': attempt to access JSON non-${expected} as ${expected}`);
 }
 
 function stringMember(value: unknown, name: string): string {
@@ -247,9 +253,9 @@ function booleanMember(value: unknown, name: string): boolean {
   return value;
 }
 
-function unsignedMember(value: unknown, name: string): number {
+function unsignedMember(value: unknown, name: string, verb = 'parse'): number {
   const number = typeof value === 'bigint' ? Number(value) : value;
-  if (!Number.isInteger(number) || (number as number) < 0) throw wrongType(name, 'unsigned-integer');
+  if (!Number.isInteger(number) || (number as number) < 0) throw wrongType(name, 'unsigned-integer', verb);
   return number as number;
 }
 

@@ -45,7 +45,7 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
   if (missing.length > 0) throw fail(missingInputs(model, request, missing));
 
   const batching = model.maxBatchSize > 0;
-  let batchSize = batching ? -1 : 1;
+  const batchSize = batching ? checkBatchSize(model, byName, fail) : 1;
   let bytes = 0;
   let variable = false;
   const inputs: Tensor[] = [];
@@ -60,19 +60,6 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
         `inference input '${spec.name}' data-type is '${input.datatype}', but model '${model.name}' expects '${spec.datatype}'`,
       );
     }
-    if (batching) {
-      const [rows] = input.shape;
-      if (rows === undefined) {
-        throw fail(`input '${spec.name}' has no shape but model requires batch dimension for '${model.name}'`);
-      }
-      if (batchSize >= 0 && rows !== batchSize) {
-        throw fail(`input '${spec.name}' batch size does not match other inputs for '${model.name}'`);
-      }
-      batchSize = rows;
-      if (rows > model.maxBatchSize) {
-        throw fail(`inference request batch-size must be <= ${model.maxBatchSize} for '${model.name}'`);
-      }
-    }
     const dims = batching ? input.shape.slice(1) : input.shape;
     if (!shapeMatches(spec.dims, dims) || input.shape.some((dim) => dim < 0)) {
       throw fail(
@@ -86,7 +73,7 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
   }
   return {
     inputs,
-    batchSize: batchSize < 0 ? 1 : batchSize,
+    batchSize,
     outputs,
     batchKey: variable ? batchKey(inputs, model.inputs, batching) : undefined,
     bytes,
@@ -108,6 +95,26 @@ function batchKey(inputs: readonly Tensor[], specs: readonly TensorSpec[], batch
 }
 
 type Fail = (message: string) => ServerError;
+
+/** The rows of the request: the first dimension, which all inputs must share. */
+function checkBatchSize(model: ModelInterface, inputs: ReadonlyMap<string, InputTensor>, fail: Fail): number {
+  let batchSize: number | undefined;
+  for (const { name } of model.inputs) {
+    const input = inputs.get(name);
+    if (!input) continue;
+    const [rows] = input.shape;
+    if (rows === undefined)
+      throw fail(`input '${name}' has no shape but model requires batch dimension for '${model.name}'`);
+    if (batchSize !== undefined && rows !== batchSize) {
+      throw fail(`input '${name}' batch size does not match other inputs for '${model.name}'`);
+    }
+    batchSize = rows;
+  }
+  if (batchSize !== undefined && batchSize > model.maxBatchSize) {
+    throw fail(`inference request batch-size must be <= ${model.maxBatchSize} for '${model.name}'`);
+  }
+  return batchSize ?? 1;
+}
 
 function indexInputs(model: ModelInterface, request: InferenceRequest, fail: Fail): ReadonlyMap<string, InputTensor> {
   const byName = new Map<string, InputTensor>();

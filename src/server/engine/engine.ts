@@ -4,7 +4,7 @@ import { isSafeModelName, scanRepositories } from '../../repository/index.ts';
 import type { Backend } from '../backends/contract.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { ModelLoader } from './model-loader.ts';
-import { type IndexEntry, ModelRegistry } from './model-registry.ts';
+import { type IndexEntry, ModelRegistry, parseVersion } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';
 import type { OutcomeSink } from './pending-inference.ts';
 import { fingerprint } from './repository-watch.ts';
@@ -99,10 +99,13 @@ export class Engine {
    */
   modelsForStatistics(name: string, version: string): readonly LoadedModel[] {
     if (name === '') return this.registry.allReady();
-    if (version !== '') return [this.registry.resolve(name, version)];
     const ready = this.registry.readyVersions(name);
     if (ready.length === 0) throw invalidArgument(`requested model '${name}' is not available`);
-    return ready;
+    if (version === '') return ready;
+    const number = parseVersion(version);
+    const wanted = ready.filter((model) => model.version === number);
+    if (wanted.length === 0) throw invalidArgument(`requested model version is not available for model '${name}'`);
+    return wanted;
   }
 
   allModels(): readonly LoadedModel[] {

@@ -18,6 +18,7 @@ export const MODEL_ROUTES: Readonly<Record<string, Route>> = {
     handle: ({ engine, name, version }) => jsonReply(200, modelConfigToJson(engine.model(name, version).config)),
   },
   ready: {
+    plain: true,
     methods: GET_ONLY,
     handle: ({ engine, name, version }) =>
       engine.isModelReady(name, version)
@@ -29,6 +30,7 @@ export const MODEL_ROUTES: Readonly<Record<string, Route>> = {
     handle: ({ engine, name, version }) => statisticsReply(engine, name, version),
   },
   infer: {
+    plain: true,
     methods: POST_ONLY,
     handle: () => errorReply(405, 'Method Not Allowed', TEXT_TYPE),
   },

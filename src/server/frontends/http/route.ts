@@ -17,6 +17,8 @@ export interface Route {
   readonly methods: readonly ('GET' | 'POST')[];
   /** Refused when it comes from a foreign web page. */
   readonly changesState?: boolean;
+  /** Says 405 as `text/plain`, as Triton does on some paths. */
+  readonly plain?: boolean;
   readonly handle: (call: Call) => HttpReply | Promise<HttpReply>;
 }
 

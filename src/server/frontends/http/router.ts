@@ -1,7 +1,15 @@
 import { toServerError } from '../../../core/index.ts';
 import type { Engine } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
-import { emptyReply, errorReply, type HttpHandler, type HttpReply, jsonReply, TEXT_TYPE } from './exchange.ts';
+import {
+  emptyReply,
+  errorReply,
+  type HttpHandler,
+  type HttpReply,
+  JSON_TYPE,
+  jsonReply,
+  TEXT_TYPE,
+} from './exchange.ts';
 import { InferHandler } from './infer-handler.ts';
 import { CUDA_MEMORY_ROUTES, SYSTEM_MEMORY_ROUTES } from './memory-routes.ts';
 import { MODEL_ROUTES, statisticsReply } from './model-routes.ts';
@@ -44,7 +52,7 @@ export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
     }
     const { route, name, version } = found;
     if (!route.methods.some((method) => method === http.method)) {
-      reply(errorReply(405, 'Method Not Allowed', TEXT_TYPE));
+      reply(errorReply(405, 'Method Not Allowed', route.plain ? TEXT_TYPE : JSON_TYPE));
       return undefined;
     }
     const foreign = route.changesState && http.method === 'POST' ? foreignRequest(http, options.host) : undefined;
@@ -105,11 +113,13 @@ function decodeName(text: string): string | undefined {
 }
 
 const LIVE: Route = {
+  plain: true,
   methods: GET_ONLY,
   handle: ({ engine }) => emptyReply(engine.live ? 200 : 400, TEXT_TYPE),
 };
 
 const READY: Route = {
+  plain: true,
   methods: GET_ONLY,
   handle: ({ engine }) => emptyReply(engine.ready ? 200 : 400, TEXT_TYPE),
 };
