@@ -95,7 +95,7 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     kind: 'boolean',
     defaultText: 'false; true under the name tritonserver',
     group: 'Lifecycle',
-    help: 'Exit when a model fails to load at start.',
+    help: 'Exit when a model fails to load at start. Given as false, a server whose repository cannot be read at all stays up, not live.',
   },
   {
     name: 'exit-timeout-secs',

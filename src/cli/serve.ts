@@ -58,6 +58,7 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
       metrics: endpoint(flags, 'metrics', 8002, defaults),
       maxInputBytes: flags.number('http-max-input-size', 64 * 1024 * 1024),
       maxMessageBytes: flags.number('grpc-max-message-size', 2 ** 31 - 1),
+      surviveFailedStart: flags.has('exit-on-error') && !flags.boolean('exit-on-error', true),
     });
   } catch (error) {
     logger.error(`error: creating server: ${errorMessage(error)}`);

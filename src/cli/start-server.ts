@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly metrics: EndpointAddress | undefined;
   readonly maxInputBytes: number;
   readonly maxMessageBytes: number;
+  /** When the models cannot be loaded at all, answer that the server is not live instead of failing. */
+  readonly surviveFailedStart: boolean;
 }
 
 /** A server with its endpoints open and its models loaded. */
@@ -77,7 +79,13 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
       listenHttp(metricsHandler(engine), { host, port, maxInputBytes: 0, logger }),
     );
     opened?.();
-    await engine.start();
+    try {
+      await engine.start();
+    } catch (error) {
+      if (!options.surviveFailedStart) throw error;
+      logger.error(`the server has failed to start and is not live: ${errorMessage(error)}`);
+      engine.markFailed();
+    }
     return {
       engine,
       ports: {

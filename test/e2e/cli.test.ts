@@ -81,6 +81,13 @@ describe('the command', () => {
     assert.match(log, /failed to stat file \/does\/not\/exist/);
   });
 
+  test('with --exit-on-error=false it stays up, and says that it is not live', async () => {
+    await using server = await RunningServer.start(['--model-repository=/does/not/exist', '--exit-on-error=false']);
+    assert.equal((await call(`${server.http}/v2/health/live`)).status, 400);
+    assert.equal((await call(`${server.http}/v2/health/ready`)).status, 400);
+    assert.match((await call(`${server.http}/v2`)).text, /"name":"triton"/);
+  });
+
   test('a port that is taken is named', async () => {
     using models = new TemporaryRepository().identity('m', 'TYPE_INT32', '[ 1 ]');
     await using server = await RunningServer.start(['--model-repository', models.path]);

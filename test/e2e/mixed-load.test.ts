@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { utimesSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addSubModel, identityModel } from '../fixtures/onnx-builder.ts';
@@ -123,6 +125,8 @@ test(`under ${SECONDS} s of mixed load, cancels, mistakes and reloads every answ
     counts.mistakes++;
   });
   const reloads = until(async () => {
+    const later = new Date(Date.now() + counts.reloads * 1000);
+    for (const model of ['sum', 'copy']) utimesSync(join(models.path, model, '1', 'model.onnx'), later, later);
     for (const model of ['sum', 'copy', 'echo']) {
       const { status, text } = await call(`${server.http}/v2/repository/models/${model}/load`, post(''));
       assert.equal(status, 200, text);

@@ -309,6 +309,21 @@ describe('loading and unloading', () => {
     assert.deepEqual(engine.metadataVersions(engine.model('m', ''), ''), [1, 2], 'a failed reload keeps both');
   });
 
+  test('a version that is added leaves the others as they are, statistics included', async () => {
+    using repository = simple(new TemporaryRepository(), 'm', 'version_policy { all { } }');
+    await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
+    await sum(engine, 'm', '1');
+    const first = engine.model('m', '1');
+    repository.model('m', { '2/model.onnx': addSubModel('INT32', ['N', 4]) });
+    await engine.load('m');
+    assert.equal(engine.model('m', '').version, 2);
+    assert.equal(engine.model('m', '1'), first);
+    assert.equal(first.statistics.success.count, 1);
+    repository.model('m', { '2/model.onnx': 'garbage' });
+    await assert.rejects(engine.load('m'));
+    assert.deepEqual(await sum(engine, 'm', '1'), [11, 22, 33, 44]);
+  });
+
   test('a configuration given at load replaces the file', async () => {
     using repository = simple(new TemporaryRepository());
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
@@ -332,7 +347,15 @@ describe('loading and unloading', () => {
         answered++;
       }
     });
-    for (let round = 0; round < 5; round++) await engine.load('simple');
+    const old = engine.model('simple', '');
+    await engine.load('simple');
+    assert.equal(engine.model('simple', ''), old, 'nothing has changed, nothing is loaded');
+    for (let round = 1; round <= 5; round++) {
+      const later = new Date(Date.now() + round * 1000);
+      utimesSync(join(repository.path, 'simple', '1', 'model.onnx'), later, later);
+      await engine.load('simple');
+    }
+    assert.notEqual(engine.model('simple', ''), old);
     repository.model('simple', { '1/model.onnx': 'garbage' });
     await assert.rejects(engine.load('simple'), /Protobuf parsing failed/);
     const before = answered;

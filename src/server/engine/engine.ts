@@ -11,7 +11,7 @@ import { fingerprint } from './repository-watch.ts';
 import { SharedMemoryRegions } from './shared-memory.ts';
 
 /** The server's life, from the outside. */
-type EngineState = { readonly kind: 'starting' } | { readonly kind: 'serving' } | { readonly kind: 'stopping' };
+type EngineState = { readonly kind: 'starting' | 'serving' | 'failed' | 'stopping' };
 
 /** Everything the server does, without any protocol: the one path that every inference takes. */
 export class Engine {
@@ -58,6 +58,11 @@ export class Engine {
     );
   }
 
+  /** The start failed for good: neither live nor ready, until the process is stopped. */
+  markFailed(): void {
+    this.state = { kind: 'failed' };
+  }
+
   /** Models that are known and not serving, with the reason: empty when every model loaded. */
   failures(): readonly { readonly name: string; readonly reason: string }[] {
     const failures: { name: string; reason: string }[] = [];
@@ -69,7 +74,7 @@ export class Engine {
   }
 
   get live(): boolean {
-    return this.state.kind !== 'stopping';
+    return this.state.kind === 'starting' || this.state.kind === 'serving';
   }
 
   /** Ready to infer; under strict readiness only while no model has failed to load. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   describeError,
   errorMessage,
@@ -14,14 +15,17 @@ import {
   scanRepositories,
 } from '../../repository/index.ts';
 import type { Backend } from '../backends/contract.ts';
+import { modelConfigToJson } from '../../protocol/index.ts';
 import { createKeyedLock, createLimiter } from './limit-concurrency.ts';
 import { type LoadedModel, loadModelVersion } from './loaded-model.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';
+import { fingerprint } from './repository-watch.ts';
 
 /**
  * Brings models in and out. A model is loaded beside its old self: only when every version has loaded do the new ones
- * take over; until then, and for good if one fails, the old ones serve.
+ * take over; until then, and for good if one fails, the old ones serve. A version whose files and configuration are as
+ * they were stays as it is.
  */
 export class ModelLoader {
   private readonly options: EngineOptions;
@@ -31,6 +35,8 @@ export class ModelLoader {
   private readonly lock = createKeyedLock();
   private readonly limit: ReturnType<typeof createLimiter>;
   private readonly draining = new Set<Promise<void>>();
+  /** What each loaded version was made of: one that has not changed is kept when its model is loaded again. */
+  private readonly origins = new WeakMap<LoadedModel, string>();
 
   constructor(options: EngineOptions, registry: ModelRegistry, backends: ReadonlyMap<string, Backend>) {
     this.options = options;
@@ -95,6 +101,7 @@ export class ModelLoader {
     this.registry.clearFailure(name);
     for (const model of loaded) this.registry.set(name, model.version, { kind: 'ready', model });
     for (const model of before.values()) {
+      if (loaded.includes(model)) continue;
       if (loaded.some((fresh) => fresh.version === model.version)) this.drain(model);
       else this.retire(name, model, 'unloaded');
     }
@@ -116,11 +123,17 @@ export class ModelLoader {
       throw internalError(`failed to load '${name}', failed to poll from model repository: ${errorMessage(error)}`);
     }
     for (const warning of source.warnings) this.logger.warn(warning, { model: name });
+    const described = modelConfigToJson(source.config) + JSON.stringify([...source.labels]);
     const outcomes = await Promise.allSettled(
       source.versions.map(async (version, index) => {
+        const origin = `${described}\n${await fingerprint(join(folder.path, String(version)))}`;
+        const existing = before.get(version);
+        if (existing && this.origins.get(existing) === origin) return existing;
         // Each version completes a configuration of its own.
         const own = index === 0 ? source : await read();
-        return this.limit(() => this.loadOne(own, version, before.has(version)));
+        const model = await this.limit(() => this.loadOne(own, version, before.has(version)));
+        this.origins.set(model, origin);
+        return model;
       }),
     );
     const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -132,6 +145,7 @@ export class ModelLoader {
     if (reasons.length === 0) return loaded;
     // One version that fails stops the load as a whole: those that did load are taken out again.
     for (const model of loaded) {
+      if (before.get(model.version) === model) continue;
       if (before.has(model.version)) this.drain(model);
       else this.retire(name, model, 'unloaded');
     }
