@@ -1,5 +1,5 @@
 // Shared by the set-up scripts. Runs on Node 20: plain JavaScript, no dependencies.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +34,17 @@ export function pinnedNode() {
     }
   }
   return process.execPath;
+}
+
+/** Runs a source file under the pinned Node with this script's arguments, passes signals on, exits as it does. */
+export function runSource(file, env = {}) {
+  const child = spawn(pinnedNode(), [join(ROOT, file), ...process.argv.slice(2)], {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code) => process.exit(code ?? 1));
 }
 
 export function readJson(path) {

@@ -2,8 +2,9 @@
 //   node scripts/setup.mjs            packages
 //   node scripts/setup.mjs --models   and the example models
 //   node scripts/setup.mjs --python   and a Python environment with tritonclient
-import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { fetchModels } from './fetch-models.mjs';
 import { CACHE, pinnedNode, ROOT, run, step, works } from './lib.mjs';
 
@@ -55,7 +56,7 @@ export function setupPython() {
   writeFileSync(done, '');
 }
 
-if (process.argv[1] && import.meta.url.endsWith('/setup.mjs') && process.argv[1].endsWith('setup.mjs')) {
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   setupPackages();
   if (process.argv.includes('--models')) fetchModels();
   if (process.argv.includes('--python')) setupPython();

@@ -82,6 +82,11 @@ export function describeError(thrown: unknown): string {
   return `${SPELLING[code]}: ${message}`;
 }
 
+/** A message with the id of its request in front, as Triton writes it. */
+export function withRequestId(id: string, message: string): string {
+  return `[request id: ${id === '' ? '<id_unknown>' : id}] ${message}`;
+}
+
 /** The text of anything thrown. */
 export function errorMessage(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

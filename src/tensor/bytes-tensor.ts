@@ -52,6 +52,13 @@ export function encodeBytes(elements: readonly Uint8Array[]): Uint8Array {
   return data;
 }
 
+/** The elements as UTF-8 texts. The encoding must be sound. */
+export function decodeStrings(data: Uint8Array): string[] {
+  return decodeBytes(data).map(({ buffer, byteOffset, byteLength }) =>
+    Buffer.from(buffer, byteOffset, byteLength).toString('utf8'),
+  );
+}
+
 /** Texts as UTF-8 elements. */
 export function encodeStrings(texts: readonly string[]): Uint8Array {
   return encodeBytes(texts.map((text) => Buffer.from(text, 'utf8')));

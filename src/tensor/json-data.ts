@@ -1,5 +1,5 @@
 import { internalError } from '../core/index.ts';
-import { decodeBytes, encodeStrings } from './bytes-tensor.ts';
+import { decodeStrings, encodeStrings } from './bytes-tensor.ts';
 import { type DataType, ELEMENT_SIZE } from './data-type.ts';
 
 const SHAPE_MISMATCH = "Unable to parse 'data': Shape does not match true shape of 'data' field";
@@ -156,9 +156,7 @@ export function tensorToJson(data: Uint8Array, datatype: DataType): string {
     case 'FP64':
       return join(data.length / 8, (index) => number(view.getFloat64(index * 8, true)));
     case 'BYTES':
-      return `[${decodeBytes(data)
-        .map((element) => JSON.stringify(Buffer.from(element).toString('utf8')))
-        .join(',')}]`;
+      return JSON.stringify(decodeStrings(data));
     default:
       return datatype satisfies never;
   }

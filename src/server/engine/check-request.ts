@@ -1,4 +1,4 @@
-import { invalidArgument, type ServerError } from '../../core/index.ts';
+import { invalidArgument, type ServerError, withRequestId } from '../../core/index.ts';
 import type { InferenceRequest, InputTensor } from '../../protocol/index.ts';
 import {
   ELEMENT_SIZE,
@@ -37,8 +37,7 @@ const BATCH_NOTE =
  * @throws INVALID_ARG in Triton's words
  */
 export function checkRequest(model: ModelInterface, request: InferenceRequest): CheckedRequest {
-  const fail = (message: string): ServerError =>
-    invalidArgument(`[request id: ${request.id === '' ? '<id_unknown>' : request.id}] ${message}`);
+  const fail = (message: string): ServerError => invalidArgument(withRequestId(request.id, message));
   const byName = indexInputs(model, request, fail);
   const outputs = checkOutputs(model, request);
   const missing = model.inputs.filter((input) => !input.optional && !byName.has(input.name));

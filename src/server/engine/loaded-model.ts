@@ -117,10 +117,8 @@ export class LoadedModel implements InferenceHost, ModelInterface {
   }
 
   private executed(execution: Execution): void {
-    const succeeded = execution.requests.filter(
-      (request) => !this.failedInExecution.has(request.origin ?? request),
-    ).length;
-    this.statistics.executed(execution, succeeded);
+    const succeeded = execution.requests.some((request) => !this.failedInExecution.has(request.origin ?? request));
+    if (succeeded) this.statistics.executed(execution);
   }
 }
 

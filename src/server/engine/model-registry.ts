@@ -83,7 +83,7 @@ export class ModelRegistry {
       throw notFound(`Request for unknown model: '${name}' is not found`);
     }
     if (version === '') {
-      const latest = this.readyVersions(name).at(-1);
+      const latest = latestReady(versions);
       if (!latest) throw notFound(`Request for unknown model: '${name}' has no available versions`);
       return latest;
     }
@@ -127,6 +127,14 @@ export class ModelRegistry {
     }
     return entries;
   }
+}
+
+function latestReady(versions: ReadonlyMap<number, VersionState>): LoadedModel | undefined {
+  let latest: LoadedModel | undefined;
+  for (const state of versions.values()) {
+    if (state.kind === 'ready' && (!latest || state.model.version > latest.version)) latest = state.model;
+  }
+  return latest;
 }
 
 /** @throws INVALID_ARG for what is not a number, as Triton does */

@@ -114,6 +114,11 @@ export class SharedMemoryRegions {
   }
 }
 
+/** The answer to a CUDA region: there is no device memory to share without a GPU. */
+export function cudaMemoryRefusal(name: string): ServerError {
+  return invalidArgument(`failed to register CUDA shared memory region '${name}': this server has no GPU`);
+}
+
 /** Opens the file of a `shm_open` key; keys cannot name anything outside of the shared-memory folder. */
 function openRegion(key: string): number {
   const name = key.replace(/^\/+/, '');

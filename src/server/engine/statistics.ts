@@ -64,8 +64,7 @@ export class ModelStatistics {
    * A batch was executed. Cumulative times count it once per request that succeeded, as in Triton, so that a ratio to
    * the request count is a mean per request.
    */
-  executed({ requests, rows, report, startedAt }: Execution, succeeded: number): void {
-    if (succeeded === 0) return;
+  executed({ requests, rows, report, startedAt }: Execution): void {
     this.executionCount++;
     this.inferenceCount += rows;
     for (const request of requests) {

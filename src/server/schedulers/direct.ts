@@ -1,4 +1,4 @@
-import { type Clock, ServerError } from '../../core/index.ts';
+import { type Clock, ServerError, withRequestId } from '../../core/index.ts';
 import type { BackendInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
 import { InstanceRunner } from './instance-runner.ts';
 import { RequestQueue } from './request-queue.ts';
@@ -47,5 +47,5 @@ export function unloading(): ServerError {
 }
 
 export function cancelledError(request: ScheduledRequest): ServerError {
-  return new ServerError('CANCELLED', `[request id: ${request.requestId || '<id_unknown>'}] Request was cancelled`);
+  return new ServerError('CANCELLED', withRequestId(request.requestId, 'Request was cancelled'));
 }

@@ -1,4 +1,4 @@
-import { type Clock, NANOS_PER_MICRO, ServerError } from '../../core/index.ts';
+import { type Clock, NANOS_PER_MICRO, ServerError, withRequestId } from '../../core/index.ts';
 import type { BackendInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
 import { cancelledError, unloading } from './direct.ts';
 import { InstanceRunner } from './instance-runner.ts';
@@ -61,12 +61,7 @@ export class DynamicScheduler implements Scheduler {
   enqueue(request: ScheduledRequest): void {
     const { maxQueueSize, startThreshold } = this.options;
     if (maxQueueSize > 0 && this.queue.length >= maxQueueSize) {
-      request.fail(
-        new ServerError(
-          'UNAVAILABLE',
-          `[request id: ${request.requestId || '<id_unknown>'}] Exceeds maximum queue size`,
-        ),
-      );
+      request.fail(new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Exceeds maximum queue size')));
       return;
     }
     this.queue.push(request);
@@ -103,13 +98,10 @@ export class DynamicScheduler implements Scheduler {
         return;
       }
       const batch = this.queue.take(decision.requests).filter((request) => this.keep(request));
-      if (batch.length > 0) this.runner.run(this.ordered ? batch.map((each) => this.wrapped(each)) : batch);
+      const { ordered } = this;
+      if (batch.length > 0) this.runner.run(ordered ? batch.map((request) => ordered.wrap(request)) : batch);
     }
     if (this.queue.length === 0) this.runner.notify();
-  }
-
-  private wrapped(request: ScheduledRequest): ScheduledRequest {
-    return this.ordered ? this.ordered.wrap(request) : request;
   }
 
   /** Answers cancelled requests at the head of the queue; says whether one that can run is left. */

@@ -60,18 +60,11 @@ export function createLayout(
     return { name, datatype, shape, offset, byteLength };
   };
   const inputs = (first?.inputs ?? []).map((input, index) =>
-    place(
-      input.name,
-      input.datatype,
-      batchShape(input, rows, totalElements(units, index), plan),
-      totalBytes(units, index),
-    ),
+    place(input.name, input.datatype, batchShape(units, index, input, rows, plan), totalBytes(units, index)),
   );
-  if (plan.ragged) {
-    for (const tensor of batchInputTensors(units, plan.ragged.batchInputs)) {
-      inputs.push(place(tensor.name, tensor.datatype, tensor.shape, tensor.data.length));
-    }
-  }
+  const added = plan.ragged ? batchInputTensors(units, plan.ragged.batchInputs) : [];
+  const addedSlots = added.map((tensor) => place(tensor.name, tensor.datatype, tensor.shape, tensor.data.length));
+  inputs.push(...addedSlots);
   const outputs: SlotTensor[] = [];
   const dynamicOutputs: string[] = [];
   for (const output of plan.outputs) {
@@ -83,12 +76,21 @@ export function createLayout(
       dynamicOutputs.push(output.name);
     }
   }
-  return { buffer: new SharedArrayBuffer(size), inputs, outputs, dynamicOutputs };
+  const buffer = new SharedArrayBuffer(size);
+  // A layout with added inputs serves one batch only, so their values are written here.
+  added.forEach((tensor, index) => new Uint8Array(buffer).set(tensor.data, addedSlots[index]?.offset));
+  return { buffer, inputs, outputs, dynamicOutputs };
 }
 
-function batchShape(input: Tensor, rows: number, elements: number, plan: LayoutPlan): Shape {
+function batchShape(
+  units: readonly ExecutionUnit[],
+  index: number,
+  input: Tensor,
+  rows: number,
+  plan: LayoutPlan,
+): Shape {
   if (plan.scalars.has(input.name)) return [];
-  if (plan.ragged?.inputs.has(input.name)) return [elements];
+  if (plan.ragged?.inputs.has(input.name)) return [totalElements(units, index)];
   return plan.batching ? [rows, ...input.shape.slice(1)] : input.shape;
 }
 
@@ -113,12 +115,7 @@ function knownShape(output: OnnxTensorInfo, rows: number, batching: boolean): Sh
 }
 
 /** Copies every request's input bytes into its rows of the batch: the one copy on the way in. */
-export function gatherInputs(
-  units: readonly ExecutionUnit[],
-  layout: SlotLayout,
-  bytes: Uint8Array,
-  plan: LayoutPlan,
-): void {
+export function gatherInputs(units: readonly ExecutionUnit[], layout: SlotLayout, bytes: Uint8Array): void {
   const count = units[0]?.inputs.length ?? 0;
   for (let index = 0; index < count; index++) {
     let offset = layout.inputs[index]?.offset ?? 0;
@@ -129,9 +126,4 @@ export function gatherInputs(
       offset += data.length;
     }
   }
-  if (!plan.ragged) return;
-  batchInputTensors(units, plan.ragged.batchInputs).forEach((tensor, index) => {
-    const slot = layout.inputs[count + index];
-    if (slot) bytes.set(tensor.data, slot.offset);
-  });
 }

@@ -81,7 +81,7 @@ export class OnnxInstance implements BackendInstance, Resident {
     const slot = key === undefined ? undefined : this.slotFor(key, units, rows);
     const layout = slot?.layout ?? createLayout(units, rows, this.plan);
     const bytes = slot?.bytes ?? new Uint8Array(layout.buffer);
-    gatherInputs(units, layout, bytes, this.plan);
+    gatherInputs(units, layout, bytes);
     const gatherNs = systemClock.now() - start;
 
     const finish = (outcome: RunResult | ServerError): void => {

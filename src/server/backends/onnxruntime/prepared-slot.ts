@@ -1,6 +1,6 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-common';
 import { NANOS_PER_MILLI } from '../../../core/index.ts';
-import { type DataType, decodeBytes, encodeStrings } from '../../../tensor/index.ts';
+import { type DataType, decodeStrings, encodeStrings } from '../../../tensor/index.ts';
 import { onnxTypeOf, typedView, wireTypeOf } from './element-types.ts';
 import type { DynamicOutput, RunResult, SlotLayout, SlotTensor } from './messages.ts';
 import type { NativeRuntime, NativeSession } from './native-runtime.ts';
@@ -69,10 +69,7 @@ function stringFeeds(runtime: NativeRuntime, layout: SlotLayout): Record<string,
   for (const input of layout.inputs) {
     if (input.datatype !== 'BYTES') continue;
     const bytes = new Uint8Array(layout.buffer, input.offset, input.byteLength);
-    const texts = decodeBytes(bytes).map((element) =>
-      Buffer.from(element.buffer, element.byteOffset, element.byteLength).toString('utf8'),
-    );
-    feeds[input.name] = new runtime.Tensor('string', texts, input.shape);
+    feeds[input.name] = new runtime.Tensor('string', decodeStrings(bytes), input.shape);
   }
   return feeds;
 }

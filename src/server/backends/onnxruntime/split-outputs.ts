@@ -10,9 +10,6 @@ import {
 import type { ExecutionUnit } from '../contract.ts';
 import type { LayoutPlan } from './batch-layout.ts';
 
-/** One output of a whole batch. */
-export interface BatchOutput extends Tensor {}
-
 /**
  * Cuts a batch's outputs into one list per request: views, no copies.
  * @throws INTERNAL when an output's first dimension is not the number of rows
@@ -21,7 +18,7 @@ export function splitOutputs(
   units: readonly ExecutionUnit[],
   rows: number,
   plan: LayoutPlan,
-  outputs: readonly BatchOutput[],
+  outputs: readonly Tensor[],
 ): Tensor[][] {
   const { batching, ragged } = plan;
   if (units.length === 1 && !ragged) return [outputs.slice()];
@@ -55,7 +52,7 @@ export function splitOutputs(
 }
 
 /** Gives every request as many elements as its input had, in that input's shape (`BATCH_SCATTER_WITH_INPUT_SHAPE`). */
-function scatter(units: readonly ExecutionUnit[], output: BatchOutput, source: string): readonly Tensor[] {
+function scatter(units: readonly ExecutionUnit[], output: Tensor, source: string): readonly Tensor[] {
   const shapes = units.map((unit) => unit.inputs.find((input) => input.name === source)?.shape ?? [0]);
   const counts = shapes.map((shape) => elementCount(shape) ?? 0);
   const total = counts.reduce((sum, count) => sum + count, 0);
@@ -79,7 +76,7 @@ function scatter(units: readonly ExecutionUnit[], output: BatchOutput, source: s
 }
 
 /** Byte offset at which each request's rows end. */
-function rowEnds(output: BatchOutput, units: readonly ExecutionUnit[], rest: Shape): readonly number[] {
+function rowEnds(output: Tensor, units: readonly ExecutionUnit[], rest: Shape): readonly number[] {
   if (output.datatype === 'BYTES') {
     const perRow = elementCount(rest) ?? 0;
     return splitOffsets(

@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { errorMessage, type Logger, type ServerError, toServerError } from '../../../core/index.ts';
+import { listen } from '../listen.ts';
 import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
 import { MessageReader } from './message-reader.ts';
 
@@ -58,16 +59,9 @@ export async function listenGrpc(service: GrpcService, options: GrpcServerOption
     serve(service, options, stream, headers),
   );
   server.on('sessionError', () => undefined);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const address = server.address();
+  const port = await listen(server, options.host, options.port);
   return {
-    port: typeof address === 'object' && address ? address.port : options.port,
+    port,
     close: () => closeServer(server, sessions),
   };
 }

@@ -16,7 +16,15 @@ import {
 import { grpcFrame } from '../../../protocol/index.ts';
 import * as pb from '../../../protocol/generated/grpc_service_pb.js';
 import * as health from '../../../protocol/generated/health_pb.js';
-import { type Engine, modelMetadata, notSupported, statisticsView, TRACE_OFF } from '../../engine/index.ts';
+import {
+  configOverride,
+  cudaMemoryRefusal,
+  type Engine,
+  modelMetadata,
+  notSupported,
+  statisticsView,
+  TRACE_OFF,
+} from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
 import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
 import { modelInfer, modelStreamInfer } from './infer-calls.ts';
@@ -177,16 +185,10 @@ function repositoryMethods(engine: Engine): Record<string, Start> {
 function loadOverride(
   parameters: MessageShape<typeof pb.RepositoryModelLoadRequestSchema>['parameters'],
 ): string | undefined {
-  let config: string | undefined;
-  for (const [name, { parameterChoice }] of Object.entries(parameters)) {
-    if (name.startsWith('file:')) throw notSupported(`overriding a model's files at load ('${name}')`);
-    if (name !== 'config') throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config'`);
-    if (parameterChoice.case !== 'stringParam') {
-      throw invalidArgument("invalid value type for load parameter 'config', expected string_param.");
-    }
-    config = parameterChoice.value;
-  }
-  return config;
+  return configOverride(parameters, ({ parameterChoice }) => {
+    if (parameterChoice.case === 'stringParam') return parameterChoice.value;
+    throw invalidArgument("invalid value type for load parameter 'config', expected string_param.");
+  });
 }
 
 function sharedMemoryMethods(engine: Engine): Record<string, Start> {
@@ -231,7 +233,7 @@ function sharedMemoryMethods(engine: Engine): Record<string, Start> {
       pb.CudaSharedMemoryRegisterRequestSchema,
       pb.CudaSharedMemoryRegisterResponseSchema,
       ({ name }) => {
-        throw invalidArgument(`failed to register CUDA shared memory region '${name}': this server has no GPU`);
+        throw cudaMemoryRefusal(name);
       },
     ),
     CudaSharedMemoryUnregister: unary(

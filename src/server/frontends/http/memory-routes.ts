@@ -1,5 +1,6 @@
 import { invalidArgument } from '../../../core/index.ts';
 import type { JsonObject } from '../../../protocol/index.ts';
+import { cudaMemoryRefusal } from '../../engine/index.ts';
 import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
 import { bodyObject, GET_ONLY, POST_ONLY, type Route } from './route.ts';
 
@@ -51,7 +52,7 @@ export const CUDA_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
     methods: POST_ONLY,
     changesState: true,
     handle({ name }) {
-      throw invalidArgument(`failed to register CUDA shared memory region '${name}': this server has no GPU`);
+      throw cudaMemoryRefusal(name);
     },
   },
   unregister: { methods: POST_ONLY, changesState: true, handle: () => emptyReply(200, JSON_TYPE) },

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { promisify } from 'node:util';
 import { deflate, gzip } from 'node:zlib';
 import { errorMessage, type Logger } from '../../../core/index.ts';
+import { listen } from '../listen.ts';
 import { errorReply, type HttpHandler, type HttpReply, type HttpRequest, TEXT_TYPE } from './exchange.ts';
 import { BodyPool } from './body-pool.ts';
 import { BodyError, decompress, readBody } from './read-body.ts';
@@ -40,16 +41,9 @@ export async function listenHttp(handler: HttpHandler, options: HttpServerOption
       );
     }
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const address = server.address();
+  const port = await listen(server, options.host, options.port);
   return {
-    port: typeof address === 'object' && address ? address.port : options.port,
+    port,
     close: () => closeServer(server),
   };
 }

@@ -1,4 +1,4 @@
-import { invalidArgument, type ServerError } from '../../../core/index.ts';
+import { invalidArgument, type ServerError, withRequestId } from '../../../core/index.ts';
 import { type InferenceRequest, NO_PARAMETERS } from '../../../protocol/index.ts';
 import { ELEMENT_SIZE, encodeBytes } from '../../../tensor/index.ts';
 import type { LoadedModel } from '../../engine/index.ts';
@@ -9,7 +9,7 @@ import type { LoadedModel } from '../../engine/index.ts';
  * (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md#raw-binary-request).
  */
 export function rawRequest(model: LoadedModel, version: string, body: Uint8Array): InferenceRequest {
-  const fail = (message: string): ServerError => invalidArgument(`[request id: <id_unknown>] ${message}`);
+  const fail = (message: string): ServerError => invalidArgument(withRequestId('', message));
   const [spec] = model.inputs;
   if (!spec || model.inputs.length !== 1) {
     throw fail(

@@ -1,6 +1,6 @@
 import { invalidArgument } from '../../../core/index.ts';
 import { isJsonObject, type JsonObject } from '../../../protocol/index.ts';
-import { notSupported } from '../../engine/index.ts';
+import { configOverride } from '../../engine/index.ts';
 import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
 import { bodyObject, POST_ONLY, type Route } from './route.ts';
 
@@ -42,22 +42,13 @@ export const UNLOAD: Route = {
   },
 };
 
-/** The `config` parameter of a load; file overrides are a later addition and say so. */
-function loadOverride(body: JsonObject): string | undefined {
-  const parameters = body['parameters'];
+/** The `config` parameter of a load: an object or its text. */
+function loadOverride({ parameters }: JsonObject): string | undefined {
   if (parameters === undefined) return undefined;
   if (!isJsonObject(parameters)) throw invalidArgument("'parameters' of a load request must be an object");
-  let config: string | undefined;
-  for (const [name, value] of Object.entries(parameters)) {
-    if (name === 'config') {
-      if (typeof value === 'string') config = value;
-      else if (isJsonObject(value)) config = JSON.stringify(value);
-      else throw invalidArgument("'config' of a load request must be a JSON object or its text");
-    } else if (name.startsWith('file:')) {
-      throw notSupported(`overriding a model's files at load ('${name}')`);
-    } else {
-      throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config'`);
-    }
-  }
-  return config;
+  return configOverride(parameters, (value) => {
+    if (typeof value === 'string') return value;
+    if (isJsonObject(value)) return JSON.stringify(value);
+    throw invalidArgument("'config' of a load request must be a JSON object or its text");
+  });
 }
