@@ -1,6 +1,7 @@
 import { LOG_FORMATS } from '../core/index.ts';
 import { MODEL_CONTROL_MODES } from '../server/engine/index.ts';
 import type { FlagSpec } from './flags.ts';
+import { RATE_LIMIT_MODES } from './rate-limit-flags.ts';
 
 const PORT = { kind: 'integer', minimum: 0, maximum: 65535 } as const;
 
@@ -67,6 +68,21 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     defaultText: '4',
     group: 'Models',
     help: 'Model versions that are loaded at the same time.',
+  },
+  {
+    name: 'model-load-retry-count',
+    kind: 'integer',
+    minimum: 0,
+    defaultText: '0',
+    group: 'Models',
+    help: 'Times that a model version which failed to load is tried again.',
+  },
+  {
+    name: 'model-namespacing',
+    kind: 'boolean',
+    defaultText: 'false',
+    group: 'Models',
+    help: 'Every repository has names of its own: two may have a model of the same name, and an ensemble takes its steps from its own repository first.',
   },
   {
     name: 'backend-config',
@@ -164,6 +180,38 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     help: 'Address of the metrics.',
   },
   {
+    name: 'cache-config',
+    kind: 'string',
+    multiple: true,
+    defaultText: 'no cache',
+    group: 'Scheduling',
+    help: 'local,size=BYTES keeps responses in memory; redis,host=HOST (also port, user, password, connect_timeout, socket_timeout in ms) in a Redis server. For models with response_cache { enable: true }.',
+  },
+  {
+    name: 'response-cache-byte-size',
+    kind: 'integer',
+    minimum: 0,
+    defaultText: '0',
+    group: 'Scheduling',
+    help: 'Deprecated by Triton: the same as --cache-config=local,size=BYTES.',
+  },
+  {
+    name: 'rate-limit',
+    kind: 'string',
+    choices: RATE_LIMIT_MODES,
+    defaultText: 'off',
+    group: 'Scheduling',
+    help: 'execution_count lets an instance run only while the resources of its rate_limiter are free.',
+  },
+  {
+    name: 'rate-limit-resource',
+    kind: 'string',
+    multiple: true,
+    defaultText: 'what the most demanding instance needs',
+    group: 'Scheduling',
+    help: 'NAME:COUNT[:DEVICE]: how often a resource exists, on every device or on one.',
+  },
+  {
     name: 'max-inflight-bytes',
     kind: 'integer',
     minimum: 1,
@@ -257,11 +305,7 @@ export const REFUSED_FLAGS: Readonly<Record<string, string>> = Object.fromEntrie
     'trace-log-frequency',
     'backend-directory',
     'repoagent-directory',
-    'cache-config',
     'cache-directory',
-    'response-cache-byte-size',
-    'rate-limit',
-    'rate-limit-resource',
     'pinned-memory-pool-byte-size',
     'cuda-memory-pool-byte-size',
     'cuda-virtual-address-size',
@@ -269,8 +313,6 @@ export const REFUSED_FLAGS: Readonly<Record<string, string>> = Object.fromEntrie
     'buffer-manager-thread-count',
     'host-policy',
     'model-load-gpu-limit',
-    'model-load-retry-count',
-    'model-namespacing',
     'enable-peer-access',
   ].map((name) => [name, LATER]),
 );

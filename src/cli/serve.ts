@@ -3,7 +3,9 @@ import { discoverDevices } from '../repository/index.ts';
 import { createIdentityBackend } from '../server/backends/identity/index.ts';
 import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
 import { type EngineOptions, MODEL_CONTROL_MODES } from '../server/engine/index.ts';
+import { cacheChoice } from './cache-flags.ts';
 import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
+import { rateLimits } from './rate-limit-flags.ts';
 import { REFUSED_FLAGS, SERVE_FLAGS } from './serve-flags.ts';
 import { type EndpointAddress, type RunningServer, startServer } from './start-server.ts';
 import { packageVersion } from './version.ts';
@@ -118,6 +120,7 @@ async function engineOptions(flags: FlagValues, defaults: ServeDefaults, logger:
   if (loadModels.includes('*') && loadModels.length > 1) {
     throw new UsageError("Wildcard model name '*' must be the ONLY startup model if specified at all.");
   }
+  const cache = cacheChoice(flags, logger);
   const backendSettings = parseBackendConfig(flags.all('backend-config'));
   return {
     repositories,
@@ -131,7 +134,14 @@ async function engineOptions(flags: FlagValues, defaults: ServeDefaults, logger:
     devices: await discoverDevices(),
     loadThreads: flags.number('model-load-thread-count', 4),
     maxInflightBytes: flags.number('max-inflight-bytes', 2 ** 31),
+    loadRetries: flags.number('model-load-retry-count', 0),
+    namespacing: flags.boolean('model-namespacing', false),
+    cache: cache?.create,
+    sharedCache: cache?.shared ?? false,
+    rateLimits: rateLimits(flags),
+    random: Math.random,
     startThreshold: Number(process.env['TRITONSERVER_DELAY_SCHEDULER'] ?? 0),
+    backlogThreshold: Number(process.env['TRITONSERVER_BACKLOG_DELAY_SCHEDULER'] ?? 0),
     clock: systemClock,
     logger,
     backendConfig: (backend) => new Map([...(backendSettings.get('') ?? []), ...(backendSettings.get(backend) ?? [])]),

@@ -57,6 +57,8 @@ export interface InferenceRequest {
   readonly priority: number | bigint;
   /** 0: the model's default timeout. */
   readonly timeoutMicros: number;
+  /** Requests with the same text get the same version of a model whose traffic is split. */
+  readonly stickiness?: string;
 }
 
 /** One response. Its tensors may be views on a buffer that is used again after `release` is called. */

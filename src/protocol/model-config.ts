@@ -1,5 +1,5 @@
 import type { DataType as WireDataType } from '../tensor/index.ts';
-import { DataType } from './generated/model_config_pb.js';
+import { DataType, ModelSequenceBatching_Control_Kind } from './generated/model_config_pb.js';
 
 export {
   BatchInput_Kind,
@@ -9,6 +9,7 @@ export {
   type ModelConfig,
   ModelConfigSchema,
   type ModelInput,
+  type ModelEnsembling_Step as EnsembleStep,
   type ModelInstanceGroup,
   ModelInstanceGroup_Kind,
   ModelInstanceGroupSchema,
@@ -17,6 +18,10 @@ export {
   ModelInputSchema,
   ModelOptimizationPolicySchema,
   ModelOutputSchema,
+  type ModelQueuePolicy,
+  ModelQueuePolicy_TimeoutAction,
+  type ModelSequenceBatching,
+  ModelSequenceBatching_Control_Kind as SequenceControlKind,
   ModelVersionPolicySchema,
 } from './generated/model_config_pb.js';
 
@@ -52,4 +57,9 @@ export function configDataType(type: WireDataType): DataType {
 /** `TYPE_INT32`, as configurations and Triton's messages spell a data type. */
 export function configDataTypeName(type: DataType): string {
   return DataType[type] ?? `TYPE_${type}`;
+}
+
+/** `CONTROL_SEQUENCE_START` and the like. */
+export function controlKindName(kind: ModelSequenceBatching_Control_Kind): string {
+  return ModelSequenceBatching_Control_Kind[kind] ?? `CONTROL_${String(kind)}`;
 }

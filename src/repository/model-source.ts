@@ -6,6 +6,7 @@ import { type ModelConfig, modelConfigFromJson, ModelConfigSchema } from '../pro
 import { type NormalizeOptions, normalizeConfig } from './normalize.ts';
 import { parseModelConfig } from './pbtxt/index.ts';
 import { backendOfFiles, platformOfBackend } from './platforms.ts';
+import { validateScheduling } from './validate-scheduling.ts';
 import { listVersions, type ModelFolder, readTextIfPresent, selectVersions } from './scan.ts';
 
 /** A model as the repository describes it, before any backend has looked at it. */
@@ -39,6 +40,7 @@ export async function readModelSource(folder: ModelFolder, options: SourceOption
     );
   }
   const more = normalizeConfig(config, options);
+  validateScheduling(config);
   rejectEscape(config.defaultModelFilename, 'default_model_filename', config.name);
   for (const filename of Object.values(config.ccModelFilenames))
     rejectEscape(filename, 'cc_model_filenames', config.name);
@@ -49,6 +51,25 @@ export async function readModelSource(folder: ModelFolder, options: SourceOption
     labels: await readLabels(folder, config),
     warnings: [...warnings, ...more],
   };
+}
+
+/** The configuration of an ensemble; `undefined` for every other model, found out without looking at its files. */
+export async function readEnsembleConfig(
+  folder: ModelFolder,
+  options: Pick<SourceOptions, 'configName' | 'configOverride'>,
+): Promise<ModelConfig | undefined> {
+  let config: ModelConfig | undefined;
+  if (options.configOverride !== undefined) {
+    config = modelConfigFromJson(options.configOverride);
+  } else {
+    for (const name of configFiles(options.configName)) {
+      const text = await readTextIfPresent(join(folder.path, name));
+      if (text === undefined) continue;
+      if (text.includes('ensemble')) config = parseModelConfig(text, join(folder.path, name)).config;
+      break;
+    }
+  }
+  return config?.schedulingChoice.case === 'ensembleScheduling' ? config : undefined;
 }
 
 async function readConfig(

@@ -8,7 +8,7 @@ import {
   ModelVersionPolicySchema,
 } from '../protocol/index.ts';
 import type { DeviceInventory } from './devices.ts';
-import { backendDefaults, backendOfPlatform, platformNames } from './platforms.ts';
+import { backendDefaults, backendOfPlatform, ENSEMBLE_PLATFORM, platformNames } from './platforms.ts';
 
 export interface NormalizeOptions {
   readonly devices: DeviceInventory;
@@ -26,10 +26,10 @@ export function normalizeConfig(config: ModelConfig, options: NormalizeOptions):
   const defaults = backendDefaults(config.backend);
   if (config.defaultModelFilename === '') config.defaultModelFilename = defaults.modelFilename;
   normalizeVersionPolicy(config);
+  if (config.platform === ENSEMBLE_PLATFORM) return [];
   config.optimization ??= create(ModelOptimizationPolicySchema);
   config.optimization.inputPinnedMemory ??= pinned();
   config.optimization.outputPinnedMemory ??= pinned();
-  if (config.backend === 'ensemble') return [];
   return normalizeInstanceGroups(config, options);
 }
 
@@ -41,11 +41,10 @@ function pinned(): NonNullable<NonNullable<ModelConfig['optimization']>['inputPi
 
 function resolveBackend(config: ModelConfig): void {
   if (config.schedulingChoice.case === 'ensembleScheduling') {
-    config.platform = 'ensemble';
-    config.backend = 'ensemble';
+    if (config.platform === '' && config.backend === '') config.platform = ENSEMBLE_PLATFORM;
     return;
   }
-  if (config.backend !== '' || config.platform === '') return;
+  if (config.backend !== '' || config.platform === '' || config.platform === ENSEMBLE_PLATFORM) return;
   const backend = backendOfPlatform(config.platform);
   if (backend === undefined) {
     throw invalidArgument(

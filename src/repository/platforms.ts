@@ -13,7 +13,6 @@ const PLATFORM_BACKEND: Readonly<Record<string, string>> = {
   tensorrt_plan: 'tensorrt',
   tensorflow_savedmodel: 'tensorflow',
   tensorflow_graphdef: 'tensorflow',
-  ensemble: 'ensemble',
 };
 
 const BACKENDS: readonly BackendDefaults[] = [
@@ -24,13 +23,16 @@ const BACKENDS: readonly BackendDefaults[] = [
   { backend: 'tensorflow', modelFilename: 'model.savedmodel', cpuInstances: 1 },
 ];
 
+/** The platform of models that are graphs of other models: no backend serves it. */
+export const ENSEMBLE_PLATFORM = 'ensemble';
+
 /** The backend that serves a platform name, `undefined` for an unknown one. */
 export function backendOfPlatform(platform: string): string | undefined {
   return PLATFORM_BACKEND[platform];
 }
 
 export function platformNames(): readonly string[] {
-  return Object.keys(PLATFORM_BACKEND);
+  return [...Object.keys(PLATFORM_BACKEND), ENSEMBLE_PLATFORM];
 }
 
 /** The platform that older configurations and metadata show for a backend. */

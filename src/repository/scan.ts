@@ -13,27 +13,34 @@ export interface ModelFolder {
 
 /** The folders of all repositories; a name found in more than one of them is reported apart. */
 export interface RepositoryScan {
+  /** Every folder that can be served, in the order of the repositories. */
+  readonly all: readonly ModelFolder[];
   readonly folders: ReadonlyMap<string, ModelFolder>;
   readonly duplicates: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
  * Lists the model folders of every repository.
+ * @param namespacing the same name may stand for a model in each repository
  * @throws INVALID_ARG when a repository cannot be read
  */
-export async function scanRepositories(repositories: readonly string[]): Promise<RepositoryScan> {
+export async function scanRepositories(repositories: readonly string[], namespacing = false): Promise<RepositoryScan> {
+  const all: ModelFolder[] = [];
   const folders = new Map<string, ModelFolder>();
   const places = new Map<string, string[]>();
   for (const repository of repositories) {
     for (const entry of await listRepository(repository)) {
       const path = join(repository, entry);
       places.set(entry, [...(places.get(entry) ?? []), path]);
-      folders.set(entry, { name: entry, path, repository });
+      const folder: ModelFolder = { name: entry, path, repository };
+      folders.set(entry, folder);
+      all.push(folder);
     }
   }
+  if (namespacing) return { all, folders, duplicates: new Map() };
   const duplicates = new Map([...places].filter(([, paths]) => paths.length > 1));
   for (const name of duplicates.keys()) folders.delete(name);
-  return { folders, duplicates };
+  return { all: [...folders.values()], folders, duplicates };
 }
 
 async function listRepository(repository: string): Promise<readonly string[]> {

@@ -8,6 +8,7 @@ import {
   type ModelOutput,
 } from '../protocol/index.ts';
 import type { DeviceInventory } from './devices.ts';
+import { validateScheduling } from './validate-scheduling.ts';
 
 /**
  * Checks that a complete configuration can be served, in Triton's words where clients know them.
@@ -16,7 +17,7 @@ import type { DeviceInventory } from './devices.ts';
 export function validateConfig(config: ModelConfig, devices: DeviceInventory): void {
   const name = config.name;
   if (name === '') throw invalidArgument('model configuration must specify a model name');
-  if (config.backend === '') {
+  if (config.backend === '' && config.platform !== 'ensemble') {
     throw invalidArgument(
       `unexpected platform type '' for ${name}: the configuration must specify 'backend' or 'platform'`,
     );
@@ -25,7 +26,7 @@ export function validateConfig(config: ModelConfig, devices: DeviceInventory): v
     throw invalidArgument(`'max_batch_size' must be non-negative value for ${name}, got ${config.maxBatchSize}`);
   }
   validateVersionPolicy(config);
-  validateBatcher(config);
+  validateScheduling(config);
   for (const input of config.input) validateTensor(input, 'input', config);
   for (const output of config.output) validateTensor(output, 'output', config);
   rejectDuplicates(config.input, 'input', name);
@@ -37,20 +38,6 @@ function validateVersionPolicy(config: ModelConfig): void {
   const choice = config.versionPolicy?.policyChoice;
   if (choice?.case === 'specific' && choice.value.versions.length === 0) {
     throw invalidArgument(`version_policy 'specific' of ${config.name} names no versions`);
-  }
-}
-
-function validateBatcher(config: ModelConfig): void {
-  if (config.schedulingChoice.case !== 'dynamicBatching') return;
-  const { preferredBatchSize } = config.schedulingChoice.value;
-  for (const size of preferredBatchSize) {
-    if (size <= 0)
-      throw invalidArgument(`dynamic batching preferred size must be positive for ${config.name}, got ${size}`);
-    if (size > config.maxBatchSize) {
-      throw invalidArgument(
-        `dynamic batching preferred size must be <= max batch size for ${config.name}: ${size} > ${config.maxBatchSize}`,
-      );
-    }
   }
 }
 

@@ -51,9 +51,19 @@ describe('the command', () => {
       [['serve'], /--model-repository is needed/],
       [['sreve'], /unknown command 'sreve', did you mean 'serve'\?/],
       [
-        ['serve', '--cache-config=local,size=1'],
-        /--cache-config is not supported: this version of goodput does not have it/,
+        ['serve', '--model-repository=x', '--cache-config=local,size=8192', '--cache-config=redis,key=value'],
+        /found multiple cache configurations, but only a single cache is currently supported/,
       ],
+      [
+        ['serve', '--model-repository=x', '--response-cache-byte-size=12345', '--cache-config=local,size=67890'],
+        /Incompatible flags --response-cache-byte-size and --cache-config both provided/,
+      ],
+      [['serve', '--model-repository=x', '--cache-config=local,size=much'], /'local' needs size=BYTES, got 'much'/],
+      [
+        ['serve', '--model-repository=x', '--rate-limit-resource=r'],
+        /--rate-limit-resource option format is '<resource_name>:<count>:<device>' or '<resource_name>:<count>'\. Got r/,
+      ],
+      [['serve', '--sagemaker-port=1'], /--sagemaker-port is not supported: this version of goodput does not have it/],
       [['serve', '--model-repository=x', '--load-model=m'], /--load-model needs --model-control-mode=explicit/],
       [
         ['serve', '--model-repository=x', '--model-control-mode=explicit', '--load-model=*', '--load-model=m'],

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { executionUnit } from '../../../test/support/execution-unit.ts';
 import { addSubModel, buildOnnx, identityModel, mlpModel, type OnnxType } from '../../../test/fixtures/onnx-builder.ts';
 import { TemporaryRepository } from '../../../test/support/temporary-repository.ts';
 import { silentLogger } from '../../core/index.ts';
 import { configDataType, configDataTypeName } from '../../protocol/index.ts';
 import { findModelFolder, NO_DEVICES, readModelSource } from '../../repository/index.ts';
 import { DATA_TYPES, type DataType, ELEMENT_SIZE, encodeStrings, type Tensor } from '../../tensor/index.ts';
-import type { Backend, BackendInstance, BackendModel, ExecutionUnit } from './contract.ts';
+import type { Backend, BackendInstance, BackendModel } from './contract.ts';
 import { createIdentityBackend } from './identity/index.ts';
 import { createOnnxruntimeBackend } from './onnxruntime/index.ts';
 
@@ -28,21 +29,23 @@ function execute(
 ): Promise<readonly Answer[]> {
   return new Promise((resolve) => {
     const answers: Answer[] = [];
-    const units = requests.map(({ inputs, rows = 1, outputs }, index): ExecutionUnit => ({
-      requestId: String(index),
-      inputs,
-      batchSize: rows,
-      outputs,
-      respond(tensors) {
-        answers[index] = {
-          outputs: tensors.map((tensor) => ({ ...tensor, data: Uint8Array.from(tensor.data) })),
-          error: undefined,
-        };
-      },
-      fail(error) {
-        answers[index] = { outputs: [], error: error.message };
-      },
-    }));
+    const units = requests.map(({ inputs, rows = 1, outputs }, index) =>
+      executionUnit({
+        requestId: String(index),
+        inputs,
+        batchSize: rows,
+        outputs,
+        respond(tensors) {
+          answers[index] = {
+            outputs: tensors.map((tensor) => ({ ...tensor, data: Uint8Array.from(tensor.data) })),
+            error: undefined,
+          };
+        },
+        fail(error) {
+          answers[index] = { outputs: [], error: error.message };
+        },
+      }),
+    );
     instance.execute(units, () => resolve(answers));
   });
 }
@@ -184,18 +187,14 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
       let release: (() => void) | undefined;
       const run = (value: number, hold: boolean): Promise<void> =>
         new Promise((resolve) => {
-          const unit: ExecutionUnit = {
-            requestId: '',
+          const unit = executionUnit({
             inputs: [tensor('INT32', [1, 1], new Uint8Array(Int32Array.of(value).buffer))],
-            batchSize: 1,
-            outputs: undefined,
             respond(outputs, _final, holdBuffers) {
               if (!hold) return;
               kept = outputs[0]?.data;
               release = holdBuffers?.();
             },
-            fail: (error) => assert.fail(error.message),
-          };
+          });
           loaded.instance.execute([unit], () => resolve());
         });
       await run(7, true);

@@ -1,5 +1,5 @@
 import type { Logger, ServerError } from '../../core/index.ts';
-import type { ModelConfig } from '../../protocol/index.ts';
+import type { ModelConfig, Parameters } from '../../protocol/index.ts';
 import type { DeviceInventory } from '../../repository/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 
@@ -12,15 +12,23 @@ export type Hold = () => () => void;
 /** One request inside an execution, as a backend sees it. */
 export interface ExecutionUnit {
   readonly requestId: string;
+  /** Of the request, without those that the server itself acts on. */
+  readonly parameters: Parameters;
   /** Inputs in the model's own shapes: batch dimension first when the model batches, reshapes applied. */
   readonly inputs: readonly Tensor[];
   /** Rows of this request in the batch; 1 for a model that does not batch. */
   readonly batchSize: number;
   /** Names of the wanted outputs; `undefined` for all. */
   readonly outputs: ReadonlySet<string> | undefined;
+  /** The client has gone: a long execution may stop. */
+  readonly cancelled: boolean;
   /** Delivers one response. A backend that is not decoupled calls this once, with `final` true, or `fail`. */
   respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void;
+  /** Ends the request without a further response: what a decoupled model does. */
+  finish(): void;
   fail(error: ServerError): void;
+  /** Takes the request back into the queue for one more step (`iterative_sequence`) in place of an end. */
+  reschedule(): void;
 }
 
 /** Where the time of an execution went, in nanoseconds. */

@@ -202,7 +202,10 @@ describe('the repository', () => {
       reasons['unknown'] ?? '',
       /unable to find backend library for backend 'cobol'.*available backends: identity, onnxruntime/,
     );
-    assert.match(reasons['ensemble'] ?? '', /'ensemble_scheduling', which this version of goodput does not support/);
+    assert.match(
+      reasons['ensemble'] ?? '',
+      /ensemble ensemble contains models that are not available or ambiguous: tokenizer, bert-encoder, classifier-head, postprocessor/,
+    );
     assert.ok(engine.ready);
     await assert.rejects(sum(engine, 'corrupt'), { code: 'NOT_FOUND' });
   });
@@ -327,10 +330,10 @@ describe('loading and unloading', () => {
   test('a configuration given at load replaces the file', async () => {
     using repository = simple(new TemporaryRepository());
     await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
-    await engine.load('simple', '{"backend":"onnxruntime","max_batch_size":2}');
+    await engine.load('simple', { config: '{"backend":"onnxruntime","max_batch_size":2}' });
     assert.equal(engine.model('simple', '').maxBatchSize, 2);
     await assert.rejects(
-      engine.load('simple', '{"max_batch_sise":2}'),
+      engine.load('simple', { config: '{"max_batch_sise":2}' }),
       /cannot read the model configuration override: .*max_batch_sise/,
     );
     assert.equal(engine.model('simple', '').maxBatchSize, 2);

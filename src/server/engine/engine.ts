@@ -1,14 +1,19 @@
-import { errorMessage, invalidArgument, notFound, ServerError, unsupported } from '../../core/index.ts';
+import { invalidArgument, notFound, ServerError, unsupported } from '../../core/index.ts';
 import type { InferenceRequest } from '../../protocol/index.ts';
 import { isSafeModelName, scanRepositories } from '../../repository/index.ts';
 import type { Backend } from '../backends/contract.ts';
+import { RateLimiter } from '../schedulers/index.ts';
+import type { LoadOverride } from './file-overrides.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { ModelControl } from './model-control.ts';
 import { ModelLoader } from './model-loader.ts';
 import { type IndexEntry, ModelRegistry, parseVersion } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';
 import type { OutcomeSink } from './pending-inference.ts';
-import { fingerprint } from './repository-watch.ts';
+import { RepositoryPoller } from './repository-poller.ts';
+import type { ResponseCache } from './response-cache.ts';
 import { SharedMemoryRegions } from './shared-memory.ts';
+import type { TrafficSplit } from './traffic.ts';
 
 /** The server's life, from the outside. */
 type EngineState = { readonly kind: 'starting' | 'serving' | 'failed' | 'stopping' };
@@ -17,18 +22,26 @@ type EngineState = { readonly kind: 'starting' | 'serving' | 'failed' | 'stoppin
 export class Engine {
   readonly options: EngineOptions;
   readonly sharedMemory = new SharedMemoryRegions();
-  private readonly registry = new ModelRegistry();
+  private readonly registry: ModelRegistry;
   private readonly backends: ReadonlyMap<string, Backend>;
   private readonly loader: ModelLoader;
+  private readonly control: ModelControl;
+  private readonly poller: RepositoryPoller;
+  private readonly cache: ResponseCache | undefined;
   private state: EngineState = { kind: 'starting' };
-  private pollTimer: NodeJS.Timeout | undefined;
-  private readonly fingerprints = new Map<string, string>();
   private inflightBytes = 0;
+  private inflight = 0;
 
   constructor(options: EngineOptions, backends: readonly Backend[]) {
     this.options = options;
     this.backends = new Map(backends.map((backend) => [backend.name, backend]));
-    this.loader = new ModelLoader(options, this.registry, this.backends);
+    this.registry = new ModelRegistry(options.namespacing);
+    this.cache = options.cache?.();
+    const limiter = options.rateLimits ? new RateLimiter(options.rateLimits, options.clock) : undefined;
+    const context = { options, backends: this.backends, cache: this.cache, limiter };
+    this.loader = new ModelLoader(context, this.registry);
+    this.control = new ModelControl(options, this.registry, this.loader);
+    this.poller = new RepositoryPoller(options, this.control);
   }
 
   /**
@@ -38,24 +51,10 @@ export class Engine {
   async start(): Promise<void> {
     const { controlMode, loadModels } = this.options;
     await scanRepositories(this.options.repositories);
-    if (controlMode === 'explicit') await this.loadAtStart(loadModels);
+    if (controlMode === 'explicit') await this.control.loadAtStart(loadModels);
     else await this.loader.loadAll();
     if (this.state.kind === 'starting') this.state = { kind: 'serving' };
-    if (controlMode === 'poll' && this.options.pollSeconds > 0) await this.startPolling();
-  }
-
-  private async loadAtStart(names: readonly string[]): Promise<void> {
-    if (names.length === 1 && names[0] === '*') {
-      await this.loader.loadAll();
-      return;
-    }
-    await Promise.all(
-      names.map((name) =>
-        this.loader.load(name).catch((error: unknown) => {
-          if (this.registry.versions(name).size === 0) this.registry.setFailure(name, error);
-        }),
-      ),
-    );
+    if (controlMode === 'poll' && this.options.pollSeconds > 0) await this.poller.start();
   }
 
   /** The start failed for good: neither live nor ready, until the process is stopped. */
@@ -66,15 +65,15 @@ export class Engine {
   /** Models that are known and not serving, with the reason: empty when every model loaded. */
   failures(): readonly { readonly name: string; readonly reason: string }[] {
     const failures: { name: string; reason: string }[] = [];
-    for (const name of this.registry.names()) {
-      const failure = this.registry.failure(name);
-      if (failure !== undefined) failures.push({ name, reason: failure });
+    for (const key of this.registry.all()) {
+      const failure = this.registry.failure(key);
+      if (failure !== undefined) failures.push({ name: this.registry.nameOf(key), reason: failure });
     }
     return failures;
   }
 
   get live(): boolean {
-    return this.state.kind === 'starting' || this.state.kind === 'serving';
+    return this.state.kind !== 'failed';
   }
 
   /** Ready to infer; under strict readiness only while no model has failed to load. */
@@ -95,7 +94,7 @@ export class Engine {
   /** The versions that a model's metadata lists: the one that was asked for, or all that are ready. */
   metadataVersions(model: LoadedModel, requestedVersion: string): readonly number[] {
     if (requestedVersion !== '') return [model.version];
-    return this.registry.readyVersions(model.name).map((ready) => ready.version);
+    return this.registry.readyVersions(this.registry.keyFor(model.name)).map((ready) => ready.version);
   }
 
   /**
@@ -104,7 +103,7 @@ export class Engine {
    */
   modelsForStatistics(name: string, version: string): readonly LoadedModel[] {
     if (name === '') return this.registry.allReady();
-    const ready = this.registry.readyVersions(name);
+    const ready = this.registry.readyVersions(this.registry.keyFor(name));
     if (ready.length === 0) throw invalidArgument(`requested model '${name}' is not available`);
     if (version === '') return ready;
     const number = parseVersion(version);
@@ -119,7 +118,7 @@ export class Engine {
 
   /**
    * Runs an inference. Errors found before it is queued are thrown; later ones go to `sink`.
-   * @returns a function that cancels the request as long as it waits
+   * @returns a function that cancels the request
    */
   infer(request: InferenceRequest, sink: OutcomeSink): () => void {
     if (this.state.kind === 'stopping') {
@@ -128,7 +127,7 @@ export class Engine {
         'Server is stopping, scheduler for model has stopped accepting new inference requests',
       );
     }
-    const model = this.registry.resolve(request.modelName, request.modelVersion);
+    const model = this.registry.resolve(request.modelName, request.modelVersion, request.stickiness);
     const bytes = inputBytes(request);
     if (this.inflightBytes + bytes > this.options.maxInflightBytes && this.inflightBytes > 0) {
       throw new ServerError(
@@ -141,10 +140,14 @@ export class Engine {
     }
     const resolved = this.sharedMemory.resolveInputs(request);
     const cancel = model.infer(resolved, (outcome) => {
-      if (outcome.kind === 'empty-final' || outcome.final) this.inflightBytes -= bytes;
+      if (outcome.kind === 'empty-final' || outcome.final) {
+        this.inflightBytes -= bytes;
+        this.inflight--;
+      }
       sink(outcome);
     });
     this.inflightBytes += bytes;
+    this.inflight++;
     return cancel;
   }
 
@@ -155,15 +158,26 @@ export class Engine {
   }
 
   /** @throws INTERNAL with the reason, UNSUPPORTED unless the control mode is explicit */
-  async load(name: string, configOverride?: string): Promise<void> {
+  async load(name: string, override?: LoadOverride): Promise<void> {
     this.requireExplicit('load');
-    await this.loader.load(name, configOverride);
+    await this.control.load(name, override);
   }
 
-  async unload(name: string): Promise<void> {
+  /** @param withSteps an ensemble's steps go too (`unload_dependents`) */
+  async unload(name: string, withSteps = false): Promise<void> {
     this.requireExplicit('unload');
     if (!isSafeModelName(name)) throw notFound(`invalid model name '${name}'`);
-    await this.loader.unload(name);
+    await this.control.unload(name, withSteps);
+  }
+
+  /** Shares the requests that name no version out between the versions of a model; see `ModelControl`. */
+  setTraffic(name: string, percent: ReadonlyMap<number, number>, stickyHeader?: string): void {
+    this.control.setTraffic(name, percent, stickyHeader);
+  }
+
+  /** Percent by version, and the header that ties clients to one; `undefined` when the newest version gets all. */
+  traffic(name: string): TrafficSplit | undefined {
+    return this.registry.traffic(this.registry.keyFor(name));
   }
 
   private requireExplicit(verb: 'load' | 'unload'): void {
@@ -174,61 +188,25 @@ export class Engine {
     );
   }
 
-  private async startPolling(): Promise<void> {
-    await this.remember();
-    const next = (): void => {
-      this.pollTimer = setTimeout(() => {
-        void this.poll()
-          .catch((error: unknown) =>
-            this.options.logger.error(`polling the model repository failed: ${errorMessage(error)}`),
-          )
-          .finally(() => {
-            if (this.state.kind === 'serving') next();
-          });
-      }, this.options.pollSeconds * 1000);
-      this.pollTimer.unref();
-    };
-    next();
-  }
-
-  private async remember(): Promise<void> {
-    const { folders } = await scanRepositories(this.options.repositories);
-    for (const folder of folders.values()) this.fingerprints.set(folder.name, await fingerprint(folder.path));
-  }
-
-  /** Compares the repositories with what was seen last; loads what is new or changed, unloads what is gone. */
-  private async poll(): Promise<void> {
-    const { folders } = await scanRepositories(this.options.repositories);
-    const work: Promise<unknown>[] = [];
-    for (const folder of folders.values()) {
-      const seen = await fingerprint(folder.path);
-      if (this.fingerprints.get(folder.name) === seen) continue;
-      this.fingerprints.set(folder.name, seen);
-      work.push(this.loader.load(folder.name).catch(() => undefined));
-    }
-    for (const name of this.fingerprints.keys()) {
-      if (folders.has(name)) continue;
-      this.fingerprints.delete(name);
-      work.push(this.loader.unload(name));
-    }
-    await Promise.all(work);
-  }
-
   /** Stops accepting requests, lets accepted ones finish for at most `timeoutSeconds`, and frees everything. */
   async stop(timeoutSeconds: number): Promise<void> {
     this.state = { kind: 'stopping' };
-    clearTimeout(this.pollTimer);
-    const work = (async () => {
-      await Promise.all(this.registry.names().map((name) => this.loader.unload(name)));
-      await this.loader.settled();
-    })();
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutSeconds * 1000);
-    });
-    await Promise.race([work, timeout]);
-    clearTimeout(timer);
+    this.poller.stop();
+    let left = timeoutSeconds;
+    let expire: (() => void) | undefined;
+    const timeout = new Promise<void>((resolve) => (expire = resolve));
+    const timer = setInterval(() => {
+      left--;
+      this.options.logger.info(
+        `Timeout ${left}: Found ${this.allModels().length} live models and ${this.inflight} in-flight requests`,
+      );
+      if (left <= 0) expire?.();
+    }, 1000);
+    if (left <= 0) expire?.();
+    await Promise.race([this.control.unloadAll(), timeout]);
+    clearInterval(timer);
     this.sharedMemory.unregisterAll();
+    await this.cache?.[Symbol.asyncDispose]();
     await Promise.all([...this.backends.values()].map((backend) => backend[Symbol.asyncDispose]()));
   }
 }

@@ -1,6 +1,10 @@
 export { Engine, notSupported } from './engine.ts';
 export type { LoadedModel } from './loaded-model.ts';
-export { configOverride } from './load-parameters.ts';
+export type { LoadOverride } from './file-overrides.ts';
+export { loadOverride } from './load-parameters.ts';
+export type { ResourceLimit } from '../schedulers/index.ts';
+export { createRedisStore } from './redis-store.ts';
+export { LocalCache, type ResponseCache, StoreCache } from './response-cache.ts';
 export { type EngineOptions, MODEL_CONTROL_MODES } from './options.ts';
 export { cudaMemoryRefusal } from './shared-memory.ts';
 export { sharedMemoryOutputs } from './shared-memory-outputs.ts';

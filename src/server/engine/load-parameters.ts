@@ -1,19 +1,33 @@
 import { invalidArgument } from '../../core/index.ts';
-import { notSupported } from './engine.ts';
+import type { LoadOverride } from './file-overrides.ts';
+
+/** How the parameters of a load request are read in the protocol that it came by. */
+export interface LoadParameterReader<T> {
+  config(value: T): string;
+  file(value: T, name: string): Uint8Array;
+}
 
 /**
- * The configuration among the parameters of a load request, as text; file overrides are not there yet and say so.
- * @param configText reads the value in the way of the protocol that it came by
+ * Configuration and files among the parameters of a load request
+ * (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md#load).
+ * @throws INVALID_ARG for other parameters, and for files without a configuration
  */
-export function configOverride<T>(
+export function loadOverride<T>(
   parameters: Readonly<Record<string, T>>,
-  configText: (value: T) => string,
-): string | undefined {
+  reader: LoadParameterReader<T>,
+): LoadOverride | undefined {
   let config: string | undefined;
+  const files = new Map<string, Uint8Array>();
   for (const [name, value] of Object.entries(parameters)) {
-    if (name.startsWith('file:')) throw notSupported(`overriding a model's files at load ('${name}')`);
-    if (name !== 'config') throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config'`);
-    config = configText(value);
+    if (name === 'config') config = reader.config(value);
+    else if (name.startsWith('file:')) files.set(name.slice('file:'.length), reader.file(value, name));
+    else throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config' and 'file:PATH'`);
   }
-  return config;
+  if (files.size > 0 && config === undefined) {
+    throw invalidArgument(
+      "the load request overrides files and has no 'config': a model that is loaded from the request needs its configuration there too",
+    );
+  }
+  if (config === undefined) return undefined;
+  return files.size === 0 ? { config } : { config, files };
 }

@@ -1,62 +1,76 @@
-import { join } from 'node:path';
-import { type Clock, ServerError, toServerError, unsupported } from '../../core/index.ts';
-import { type InferenceRequest, type ModelConfig, ModelInstanceGroup_Kind as Kind } from '../../protocol/index.ts';
-import { type ModelSource, validateConfig } from '../../repository/index.ts';
-import type { Backend, BackendInstance, BackendModel, InstanceSpec } from '../backends/contract.ts';
+import { type Clock, type ServerError } from '../../core/index.ts';
+import type { InferenceOutcome, InferenceRequest, ModelConfig, Parameters } from '../../protocol/index.ts';
+import type { ModelSource } from '../../repository/index.ts';
+import type { Shape } from '../../tensor/index.ts';
+import type { BackendInstance, BackendModel, ExecutionReport } from '../backends/contract.ts';
 import {
-  DirectScheduler,
-  DynamicScheduler,
   type Execution,
+  originalRequest,
+  type ScheduledRequest,
   type Scheduler,
   type SchedulerHooks,
+  type StepModel,
 } from '../schedulers/index.ts';
+import { type CachedModel, CachingRequest } from './cached-model.ts';
 import { checkRequest, type ModelInterface } from './check-request.ts';
 import { type InferenceHost, type OutcomeSink, PendingInference } from './pending-inference.ts';
 import { type FailureReason, ModelStatistics } from './statistics.ts';
 import { inputSpecs, outputSpecs, type TensorSpec } from './tensor-spec.ts';
-import { warmUp } from './warmup.ts';
-import type { EngineOptions } from './options.ts';
+
+/** What a version of a model is made of. */
+export interface ModelParts {
+  readonly source: ModelSource;
+  readonly version: number;
+  readonly clock: Clock;
+  /** `undefined` for an ensemble. */
+  readonly model: BackendModel | undefined;
+  readonly instances: readonly BackendInstance[];
+  readonly labels: ReadonlyMap<string, readonly string[]>;
+  readonly cache: CachedModel | undefined;
+  /** Makes the scheduler; its executions are reported to `hooks`. */
+  readonly scheduler: (hooks: SchedulerHooks) => Scheduler;
+  /** Called once the instances are gone. */
+  readonly released: () => void;
+}
 
 /** One version of a model, ready to infer. */
-export class LoadedModel implements InferenceHost, ModelInterface {
+export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   readonly name: string;
   readonly version: number;
   readonly config: ModelConfig;
   readonly batching: boolean;
   readonly maxBatchSize: number;
+  /** Any number of responses to a request, instead of one. */
+  readonly decoupled: boolean;
+  readonly ensemble: boolean;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly labels: ReadonlyMap<string, readonly string[]>;
   readonly statistics = new ModelStatistics();
+  private readonly parts: ModelParts;
   private readonly clock: Clock;
-  private readonly model: BackendModel;
-  private readonly instances: readonly BackendInstance[];
   private readonly scheduler: Scheduler;
   private readonly failedInExecution = new WeakSet<object>();
   /** Bytes of the inputs of requests that have not been answered. */
   inflightBytes = 0;
+  /** Requests that have not been answered. */
+  inflight = 0;
 
-  constructor(
-    source: ModelSource,
-    version: number,
-    clock: Clock,
-    model: BackendModel,
-    instances: readonly BackendInstance[],
-    startThreshold: number,
-  ) {
-    this.name = source.config.name;
-    this.version = version;
-    this.config = source.config;
-    this.labels = source.labels;
-    this.maxBatchSize = source.config.maxBatchSize;
+  constructor(parts: ModelParts) {
+    const { config } = parts.source;
+    this.parts = parts;
+    this.name = config.name;
+    this.version = parts.version;
+    this.config = config;
+    this.labels = parts.labels;
+    this.maxBatchSize = config.maxBatchSize;
     this.batching = this.maxBatchSize > 0;
-    this.inputs = inputSpecs(source.config);
-    this.outputs = outputSpecs(source.config);
-    this.clock = clock;
-    this.model = model;
-    this.instances = instances;
-    const hooks: SchedulerHooks = { executed: (execution) => this.executed(execution) };
-    this.scheduler = createScheduler(source.config, instances, clock, hooks, startThreshold);
+    this.decoupled = config.modelTransactionPolicy?.decoupled ?? false;
+    this.ensemble = config.schedulingChoice.case === 'ensembleScheduling';
+    this.inputs = inputSpecs(config);
+    this.outputs = outputSpecs(config);
+    this.clock = parts.clock;
+    this.scheduler = parts.scheduler({ executed: (execution) => this.executed(execution) });
   }
 
   /** Requests that wait for an instance. */
@@ -64,23 +78,40 @@ export class LoadedModel implements InferenceHost, ModelInterface {
     return this.scheduler.pending;
   }
 
+  get cached(): boolean {
+    return this.parts.cache !== undefined;
+  }
+
+  inputDims(name: string): Shape | undefined {
+    return this.inputs.find((input) => input.name === name)?.dims;
+  }
+
   /**
    * Runs a request. Errors found before it is queued are thrown; everything later goes to `sink`.
-   * @returns a function that cancels the request as long as it waits
+   * @param executed told how long the execution took that the request was in
+   * @returns a function that cancels the request: when it still waits it is answered as cancelled, and what runs is
+   * told so
    */
-  infer(request: InferenceRequest, sink: OutcomeSink): () => void {
+  infer(request: InferenceRequest, sink: OutcomeSink, executed?: (report: ExecutionReport) => void): () => void {
     const receivedAt = this.clock.now();
     const checked = this.check(request, receivedAt);
-    const inference = new PendingInference(this, request, checked, receivedAt, this.clock.now(), sink);
+    const inference = new PendingInference(this, request, checked, receivedAt, this.clock.now(), sink, executed);
     this.inflightBytes += checked.bytes;
-    this.scheduler.enqueue(inference);
+    this.inflight++;
+    const { cache } = this.parts;
+    if (!cache) return this.schedule(inference, inference);
+    const caching = new CachingRequest(inference, cache, this.statistics, this.clock);
+    let cancel: (() => void) | undefined;
+    caching.lookUp(() => (cancel = this.schedule(inference, caching)));
     return () => {
       inference.cancelled = true;
+      cancel?.();
     };
   }
 
   ended(inference: PendingInference, error: ServerError | undefined): void {
     this.inflightBytes -= inference.checked.bytes;
+    this.inflight--;
     const totalNs = this.clock.now() - inference.receivedAt;
     if (error) {
       if (inference.startedAt > 0) this.failedInExecution.add(inference);
@@ -88,6 +119,22 @@ export class LoadedModel implements InferenceHost, ModelInterface {
     } else {
       this.statistics.succeeded(totalNs, this.clock.epochMillis());
     }
+  }
+
+  responded(inference: PendingInference, index: number, outcome: InferenceOutcome): void {
+    if (!this.decoupled) return;
+    this.statistics.responded(index, this.clock.now() - inference.startedAt, outcome.kind);
+  }
+
+  /** An ensemble tells its clients which sequence it took the request for, as Triton does. */
+  responseParameters({ sequence }: InferenceRequest): Parameters | undefined {
+    if (!this.ensemble) return undefined;
+    const id = sequence?.id ?? 0n;
+    return {
+      sequence_id: typeof id === 'bigint' && id <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(id) : id,
+      sequence_start: sequence?.start ?? false,
+      sequence_end: sequence?.end ?? false,
+    };
   }
 
   /** Waits until every request is answered, then frees the instances. */
@@ -102,9 +149,20 @@ export class LoadedModel implements InferenceHost, ModelInterface {
     await this.dispose();
   }
 
+  private schedule(inference: PendingInference, scheduled: ScheduledRequest): () => void {
+    inference.reschedulable(() => this.scheduler.enqueue(scheduled));
+    this.scheduler.enqueue(scheduled);
+    return () => {
+      inference.cancelled = true;
+      this.scheduler.cancel(scheduled);
+    };
+  }
+
   private async dispose(): Promise<void> {
-    await Promise.all(this.instances.map((instance) => instance[Symbol.asyncDispose]()));
-    await this.model[Symbol.asyncDispose]();
+    const { model, instances, released } = this.parts;
+    await Promise.all(instances.map((instance) => instance[Symbol.asyncDispose]()));
+    await model?.[Symbol.asyncDispose]();
+    released();
   }
 
   private check(request: InferenceRequest, receivedAt: number): ReturnType<typeof checkRequest> {
@@ -117,7 +175,12 @@ export class LoadedModel implements InferenceHost, ModelInterface {
   }
 
   private executed(execution: Execution): void {
-    const succeeded = execution.requests.some((request) => !this.failedInExecution.has(request.origin ?? request));
+    let succeeded = false;
+    for (const request of execution.requests) {
+      const original = originalRequest(request);
+      succeeded ||= !this.failedInExecution.has(original);
+      if (original instanceof PendingInference) original.executed?.(execution.report);
+    }
     if (succeeded) this.statistics.executed(execution);
   }
 }
@@ -126,116 +189,4 @@ function failureReason(error: ServerError, started: boolean): FailureReason {
   if (error.code === 'CANCELLED') return 'CANCELED';
   if (started) return 'BACKEND';
   return error.code === 'UNAVAILABLE' ? 'REJECTED' : 'OTHER';
-}
-
-function createScheduler(
-  config: ModelConfig,
-  instances: readonly BackendInstance[],
-  clock: Clock,
-  hooks: SchedulerHooks,
-  startThreshold: number,
-): Scheduler {
-  const choice = config.schedulingChoice;
-  if (choice.case !== 'dynamicBatching' || config.maxBatchSize === 0)
-    return new DirectScheduler(instances, clock, hooks);
-  const batching = choice.value;
-  return new DynamicScheduler(instances, clock, hooks, {
-    maxBatchSize: config.maxBatchSize,
-    preferredBatchSizes: batching.preferredBatchSize,
-    maxQueueDelayMicros: Number(batching.maxQueueDelayMicroseconds),
-    preserveOrdering: batching.preserveOrdering,
-    maxQueueSize: batching.defaultQueuePolicy?.maxQueueSize ?? 0,
-    startThreshold,
-  });
-}
-
-/** What this build does not run is refused at load, by name, instead of being ignored. */
-function refuseUnsupported(config: ModelConfig): void {
-  const refuse = (what: string): never => {
-    throw unsupported(`model '${config.name}' uses ${what}, which this version of goodput does not support`);
-  };
-  if (config.schedulingChoice.case === 'sequenceBatching') refuse("'sequence_batching'");
-  if (config.schedulingChoice.case === 'ensembleScheduling') refuse("'ensemble_scheduling'");
-  if (config.modelTransactionPolicy?.decoupled) refuse("'model_transaction_policy { decoupled }'");
-}
-
-/** Settings that are accepted and have no effect yet: said once per load. */
-function ignoredSettings(config: ModelConfig): readonly string[] {
-  const ignored: string[] = [];
-  if (config.responseCache?.enable) ignored.push('response_cache');
-  if (config.instanceGroup.some((group) => group.rateLimiter)) ignored.push('instance_group.rate_limiter');
-  const batching = config.schedulingChoice.case === 'dynamicBatching' ? config.schedulingChoice.value : undefined;
-  if (batching && batching.priorityLevels > 0n) ignored.push('dynamic_batching.priority_levels');
-  if (batching?.defaultQueuePolicy?.defaultTimeoutMicroseconds) {
-    ignored.push('dynamic_batching.default_queue_policy.default_timeout_microseconds');
-  }
-  return ignored;
-}
-
-/** Loads one version of a model: backend, instances, warm-up. On failure everything is freed again. */
-export async function loadModelVersion(
-  source: ModelSource,
-  version: number,
-  backends: ReadonlyMap<string, Backend>,
-  options: EngineOptions,
-): Promise<LoadedModel> {
-  const { config } = source;
-  refuseUnsupported(config);
-  const backend = backends.get(config.backend);
-  if (!backend) {
-    throw new ServerError(
-      'INVALID_ARG',
-      config.backend === ''
-        ? `model '${config.name}' must specify 'backend' or 'platform'`
-        : `unable to find backend library for backend '${config.backend}' of model '${config.name}'; available backends: ${[...backends.keys()].join(', ')}`,
-    );
-  }
-  const model = await backend.loadModel({
-    config,
-    version,
-    modelPath: source.folder.path,
-    versionPath: join(source.folder.path, String(version)),
-    autoComplete: options.autoComplete,
-    devices: options.devices,
-    logger: options.logger,
-    backendConfig: options.backendConfig(config.backend),
-  });
-  const instances: BackendInstance[] = [];
-  try {
-    validateConfig(config, options.devices);
-    instances.push(...(await createInstances(model, config)));
-    await warmUp(config, source.folder.path, instances, options.logger);
-    for (const setting of ignoredSettings(config)) {
-      options.logger.warn(`model '${config.name}': '${setting}' has no effect in this version of goodput`);
-    }
-    return new LoadedModel(source, version, options.clock, model, instances, options.startThreshold);
-  } catch (error) {
-    await Promise.all(instances.map((instance) => instance[Symbol.asyncDispose]()));
-    await model[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-async function createInstances(model: BackendModel, config: ModelConfig): Promise<readonly BackendInstance[]> {
-  const outcomes = await Promise.allSettled(instanceSpecs(config).map((spec) => model.createInstance(spec)));
-  const created = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (!failed) return created;
-  await Promise.all(created.map((instance) => instance[Symbol.asyncDispose]()));
-  throw toServerError(failed.reason);
-}
-
-/** One entry per instance: `count` of each group, on each of its GPUs. */
-function instanceSpecs(config: ModelConfig): readonly InstanceSpec[] {
-  const specs: InstanceSpec[] = [];
-  for (const group of config.instanceGroup) {
-    const devices = group.kind === Kind.GPU ? group.gpus : [0];
-    const kind = group.kind === Kind.GPU ? 'gpu' : group.kind === Kind.MODEL ? 'model' : 'cpu';
-    for (const deviceId of devices) {
-      for (let index = 0; index < group.count; index++) {
-        specs.push({ name: `${group.name}_${specs.length}`, kind, deviceId });
-      }
-    }
-  }
-  return specs;
 }

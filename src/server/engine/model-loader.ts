@@ -7,6 +7,7 @@ import {
   type Logger,
   toServerError,
 } from '../../core/index.ts';
+import { modelConfigToJson } from '../../protocol/index.ts';
 import {
   findModelFolder,
   type ModelFolder,
@@ -14,13 +15,19 @@ import {
   readModelSource,
   scanRepositories,
 } from '../../repository/index.ts';
-import type { Backend } from '../backends/contract.ts';
-import { modelConfigToJson } from '../../protocol/index.ts';
+import type { StepConfig } from '../schedulers/index.ts';
+import { dependenciesOf, rejectCycle } from './dependencies.ts';
+import { stepModels } from './ensemble-graph.ts';
+import { type LoadOverride, writeOverride } from './file-overrides.ts';
 import { createKeyedLock, createLimiter } from './limit-concurrency.ts';
-import { type LoadedModel, loadModelVersion } from './loaded-model.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import { type LoadContext, loadModelVersion } from './load-version.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';
 import { fingerprint } from './repository-watch.ts';
+
+/** What the loader takes from the engine. */
+export type LoaderContext = Omit<LoadContext, 'findStep' | 'cachePrefix'>;
 
 /**
  * Brings models in and out. A model is loaded beside its old self: only when every version has loaded do the new ones
@@ -28,51 +35,133 @@ import { fingerprint } from './repository-watch.ts';
  * they were stays as it is.
  */
 export class ModelLoader {
+  private readonly context: LoaderContext;
   private readonly options: EngineOptions;
   private readonly registry: ModelRegistry;
-  private readonly backends: ReadonlyMap<string, Backend>;
   private readonly logger: Logger;
   private readonly lock = createKeyedLock();
   private readonly limit: ReturnType<typeof createLimiter>;
   private readonly draining = new Set<Promise<void>>();
   /** What each loaded version was made of: one that has not changed is kept when its model is loaded again. */
   private readonly origins = new WeakMap<LoadedModel, string>();
+  /** Folders of models that came in a load request. */
+  private readonly overrides = new Map<string, { remove(): Promise<void> }>();
+  private generation = 0;
 
-  constructor(options: EngineOptions, registry: ModelRegistry, backends: ReadonlyMap<string, Backend>) {
-    this.options = options;
+  constructor(context: LoaderContext, registry: ModelRegistry) {
+    this.context = context;
+    this.options = context.options;
     this.registry = registry;
-    this.backends = backends;
-    this.logger = options.logger;
-    this.limit = createLimiter(Math.max(1, options.loadThreads));
+    this.logger = this.options.logger;
+    this.limit = createLimiter(Math.max(1, this.options.loadThreads));
   }
 
   /**
-   * Loads or reloads a model from the repositories.
-   * @param configOverride a whole configuration as JSON in place of the file's
+   * Loads or reloads a model from the repositories, or from what the request brought.
    * @throws INTERNAL with the reason; what was served before goes on being served
    */
-  load(name: string, configOverride?: string): Promise<void> {
-    return this.lock(name, async () => {
-      let folder: ModelFolder;
-      try {
-        folder = await findModelFolder(this.options.repositories, name);
-      } catch (error) {
-        this.logger.error(`failed to load '${name}': ${errorMessage(error)}`, { model: name });
-        throw internalError(`failed to load '${name}', failed to poll from model repository`);
+  async load(name: string, override?: LoadOverride): Promise<void> {
+    const folder = await this.find(name);
+    await this.loadFolder(folder, override);
+  }
+
+  /** Loads a model whose folder is known. */
+  async loadFolder(folder: ModelFolder, override?: LoadOverride): Promise<void> {
+    await this.lock(this.registry.keyOf(folder), async () => {
+      if (!override?.files) {
+        await this.replace(folder, override?.config);
+        this.forgetOverride(folder.name);
+        return;
       }
-      await this.replace(folder, configOverride);
+      const written = await writeOverride(folder.name, override.files);
+      try {
+        await this.replace({ ...written, repository: folder.repository }, override.config);
+      } catch (error) {
+        await written.remove();
+        throw error;
+      }
+      this.forgetOverride(folder.name);
+      this.overrides.set(folder.name, written);
     });
   }
 
-  /** Loads every model of the repositories; failures are kept in the registry and logged. */
+  /**
+   * Loads the steps of an ensemble that are not there, each with its own steps first.
+   * @returns the models that were loaded
+   * @throws INVALID_ARG when the ensemble needs itself
+   */
+  async loadSteps(name: string, override?: LoadOverride): Promise<readonly string[]> {
+    const folder = await this.find(name);
+    const needed = await dependenciesOf(folder, this.options, override?.config);
+    if (needed.length === 0) return [];
+    await rejectCycle(name, (model) => (model === name ? Promise.resolve(needed) : this.dependencies(model)));
+    const loaded = await Promise.all(
+      needed.map(async (step): Promise<readonly string[]> => {
+        if (this.registry.hasReady(step, folder)) return [];
+        try {
+          const below = await this.loadSteps(step);
+          await this.load(step);
+          return [...below, step];
+        } catch {
+          // The ensemble itself says which models are missing.
+          return [];
+        }
+      }),
+    );
+    return loaded.flat();
+  }
+
+  /** Loads every model of the repositories, ensembles after their steps; failures are kept in the registry and logged. */
   async loadAll(): Promise<void> {
-    const scan = await scanRepositories(this.options.repositories);
+    const scan = await scanRepositories(this.options.repositories, this.options.namespacing);
     for (const [name, paths] of scan.duplicates) {
       const reason = `failed to poll model '${name}': not unique across all model repositories: ${paths.join(', ')}`;
       this.logger.error(reason, { model: name });
       this.registry.setFailure(name, internalError(reason));
     }
-    await Promise.all([...scan.folders.keys()].map((name) => this.load(name).catch(() => undefined)));
+    await this.loadInOrder(scan.all);
+  }
+
+  /** Loads folders at the same time, except that an ensemble waits for its steps. */
+  async loadInOrder(folders: readonly ModelFolder[]): Promise<void> {
+    const dependencies = new Map<string, readonly string[]>();
+    const keys = new Map(folders.map((folder) => [this.registry.keyOf(folder), folder]));
+    for (const [key, folder] of keys) dependencies.set(key, await dependenciesOf(folder, this.options));
+    const started = new Map<string, Promise<void>>();
+    const start = (key: string, folder: ModelFolder): Promise<void> => {
+      const running = started.get(key);
+      if (running) return running;
+      const work = this.afterSteps(key, folder, dependencies, keys, start).catch((error: unknown) => {
+        if (this.registry.versions(key).size === 0) this.registry.setFailure(key, error);
+      });
+      started.set(key, work);
+      return work;
+    };
+    await Promise.all([...keys].map(([key, folder]) => start(key, folder)));
+  }
+
+  private async afterSteps(
+    key: string,
+    folder: ModelFolder,
+    dependencies: ReadonlyMap<string, readonly string[]>,
+    keys: ReadonlyMap<string, ModelFolder>,
+    start: (key: string, folder: ModelFolder) => Promise<void>,
+  ): Promise<void> {
+    const needed = dependencies.get(key) ?? [];
+    if (needed.length > 0) {
+      const keyed = (name: string): string => this.registry.keyOf({ ...folder, name });
+      const nameOf = (at: string): string => keys.get(at)?.name ?? at;
+      await rejectCycle(folder.name, async (name) => dependencies.get(keyed(name)) ?? []).catch((error: unknown) => {
+        this.logger.error(errorMessage(error), { model: nameOf(key) });
+        throw error;
+      });
+      const steps = needed.flatMap((name) => {
+        const step = keys.get(keyed(name));
+        return step ? [start(keyed(name), step)] : [];
+      });
+      await Promise.all(steps);
+    }
+    await this.loadFolder(folder);
   }
 
   /** Stops serving a model; requests that were accepted are still answered. Returns before they are. */
@@ -80,6 +169,7 @@ export class ModelLoader {
     return this.lock(name, async () => {
       for (const model of this.registry.readyVersions(name)) this.retire(name, model, 'unloaded');
       this.registry.clearFailure(name);
+      this.forgetOverride(name);
     });
   }
 
@@ -88,22 +178,48 @@ export class ModelLoader {
     while (this.draining.size > 0) await Promise.all(this.draining);
   }
 
+  private async dependencies(name: string): Promise<readonly string[]> {
+    try {
+      return await dependenciesOf(await findModelFolder(this.options.repositories, name), this.options);
+    } catch {
+      return [];
+    }
+  }
+
+  private async find(name: string): Promise<ModelFolder> {
+    try {
+      return await findModelFolder(this.options.repositories, name);
+    } catch (error) {
+      this.logger.error(`failed to load '${name}': ${errorMessage(error)}`, { model: name });
+      throw internalError(`failed to load '${name}', failed to poll from model repository`);
+    }
+  }
+
+  private forgetOverride(name: string): void {
+    const folder = this.overrides.get(name);
+    if (!folder) return;
+    this.overrides.delete(name);
+    // The model may still have files open: it goes first.
+    void this.settled().then(() => folder.remove());
+  }
+
   private async replace(folder: ModelFolder, configOverride: string | undefined): Promise<void> {
     const { name } = folder;
-    const before = new Map(this.registry.readyVersions(name).map((model) => [model.version, model]));
+    const key = this.registry.keyOf(folder);
+    const before = new Map(this.registry.readyVersions(key).map((model) => [model.version, model]));
     let loaded: readonly LoadedModel[];
     try {
       loaded = await this.loadVersions(folder, configOverride, before);
     } catch (error) {
-      if (before.size === 0) this.registry.setFailure(name, error);
+      if (before.size === 0) this.registry.setFailure(key, error);
       throw toServerError(error);
     }
-    this.registry.clearFailure(name);
-    for (const model of loaded) this.registry.set(name, model.version, { kind: 'ready', model });
+    this.registry.clearFailure(key);
+    for (const model of loaded) this.registry.set(key, model.version, { kind: 'ready', model });
     for (const model of before.values()) {
       if (loaded.includes(model)) continue;
       if (loaded.some((fresh) => fresh.version === model.version)) this.drain(model);
-      else this.retire(name, model, 'unloaded');
+      else this.retire(key, model, 'unloaded');
     }
     this.logger.info(`successfully loaded '${name}'`, { model: name });
   }
@@ -114,6 +230,7 @@ export class ModelLoader {
     before: ReadonlyMap<number, LoadedModel>,
   ): Promise<readonly LoadedModel[]> {
     const { name } = folder;
+    const key = this.registry.keyOf(folder);
     const read = (): Promise<ModelSource> => readModelSource(folder, { ...this.options, configOverride });
     let source: ModelSource;
     try {
@@ -123,15 +240,18 @@ export class ModelLoader {
       throw internalError(`failed to load '${name}', failed to poll from model repository: ${errorMessage(error)}`);
     }
     for (const warning of source.warnings) this.logger.warn(warning, { model: name });
+    const ensemble = stepModels(source.config).length > 0;
+    if (ensemble) this.requireSteps(source);
     const described = modelConfigToJson(source.config) + JSON.stringify([...source.labels]);
     const outcomes = await Promise.allSettled(
       source.versions.map(async (version, index) => {
         const origin = `${described}\n${await fingerprint(join(folder.path, String(version)))}`;
         const existing = before.get(version);
-        if (existing && this.origins.get(existing) === origin) return existing;
+        // An ensemble depends on more than its own files.
+        if (existing && !ensemble && this.origins.get(existing) === origin) return existing;
         // Each version completes a configuration of its own.
         const own = index === 0 ? source : await read();
-        const model = await this.limit(() => this.loadOne(own, version, before.has(version)));
+        const model = await this.limit(() => this.loadOne(own, version, key, before.has(version)));
         this.origins.set(model, origin);
         return model;
       }),
@@ -139,7 +259,11 @@ export class ModelLoader {
     const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const reasons = outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected'
-        ? [`version ${source.versions[index]} is at UNAVAILABLE state: ${describeError(outcome.reason)};`]
+        ? [
+            ensemble
+              ? errorMessage(outcome.reason)
+              : `version ${source.versions[index]} is at UNAVAILABLE state: ${describeError(outcome.reason)};`,
+          ]
         : [],
     );
     if (reasons.length === 0) return loaded;
@@ -147,46 +271,84 @@ export class ModelLoader {
     for (const model of loaded) {
       if (before.get(model.version) === model) continue;
       if (before.has(model.version)) this.drain(model);
-      else this.retire(name, model, 'unloaded');
+      else this.retire(key, model, 'unloaded');
     }
     throw invalidArgument(`load failed for model '${name}': ${reasons.join(' ')}`);
   }
 
-  private async loadOne(source: ModelSource, version: number, replaces: boolean): Promise<LoadedModel> {
+  /** @throws INVALID_ARG naming the models that an ensemble needs and that are not there */
+  private requireSteps({ config, folder }: ModelSource): void {
+    const missing = stepModels(config).filter((step) => !this.registry.hasReady(step, folder));
+    if (missing.length === 0) return;
+    const reason = `load failed for model '${config.name}': ensemble ${config.name} contains models that are not available or ambiguous: ${missing.join(', ')}`;
+    this.logger.error(reason, { model: config.name });
+    throw invalidArgument(reason);
+  }
+
+  private async loadOne(source: ModelSource, version: number, key: string, replaces: boolean): Promise<LoadedModel> {
     const { name } = source.config;
-    this.logger.verbose(1, `loading: ${name}:${version}`, { model: name });
-    if (!replaces) this.registry.set(name, version, { kind: 'loading' });
+    const fields = { model: name, version };
+    this.logger.verbose(1, `loading: ${name}:${version}`, fields);
+    if (!replaces) this.registry.set(key, version, { kind: 'loading' });
     const start = this.options.clock.now();
-    try {
-      const model = await loadModelVersion(source, version, this.backends, this.options);
-      const seconds = (this.options.clock.now() - start) / 1e9;
-      this.logger.verbose(1, `loaded ${name}:${version} in ${seconds.toFixed(3)} s`, { model: name });
-      return model;
-    } catch (error) {
-      const reason = describeError(error);
-      this.logger.error(`failed to load '${name}' version ${version}: ${reason}`, { model: name });
-      if (!replaces) this.registry.set(name, version, { kind: 'failed', reason });
-      throw error;
+    for (let retries = this.options.loadRetries; ; retries--) {
+      try {
+        const model = await loadModelVersion(source, version, this.contextFor(source, version));
+        const seconds = (this.options.clock.now() - start) / 1e9;
+        this.logger.verbose(1, `loaded ${name}:${version} in ${seconds.toFixed(3)} s`, fields);
+        return model;
+      } catch (error) {
+        const reason = describeError(error);
+        this.logger.error(`failed to load '${name}' version ${version}: ${reason}`, fields);
+        if (retries > 0) continue;
+        if (!replaces) this.registry.set(key, version, { kind: 'failed', reason });
+        throw error;
+      }
     }
   }
 
+  private contextFor(source: ModelSource, version: number): LoadContext {
+    const { config, folder } = source;
+    return {
+      ...this.context,
+      findStep: (step) => this.findStep(step, source),
+      cachePrefix: `${this.placeOf(folder)}\0${config.name}\0${version}\0${modelConfigToJson(config)}`,
+    };
+  }
+
+  /** A cache that servers share must not tell their folders apart; one of our own forgets with each load. */
+  private placeOf(folder: ModelFolder): string {
+    return this.options.sharedCache ? '' : `${folder.path}\0${++this.generation}`;
+  }
+
+  private findStep(step: StepConfig, { config, folder }: ModelSource): LoadedModel {
+    const { model, version } = step;
+    if (version !== '' && !this.registry.hasReady(model, folder, version)) {
+      throw invalidArgument(
+        `ensemble '${config.name}' depends on '${model}' whose required version ${version} is not loaded.`,
+      );
+    }
+    return this.registry.resolveFrom(folder, model, version);
+  }
+
   /** Takes a version out of service and frees it once its requests are answered. */
-  private retire(name: string, model: LoadedModel, reason: string): void {
-    this.registry.set(name, model.version, { kind: 'draining' });
+  private retire(key: string, model: LoadedModel, reason: string): void {
+    this.registry.set(key, model.version, { kind: 'draining' });
     this.drain(model, () => {
-      if (this.registry.versions(name).get(model.version)?.kind === 'draining') {
-        this.registry.set(name, model.version, { kind: 'unloaded', reason });
+      if (this.registry.versions(key).get(model.version)?.kind === 'draining') {
+        this.registry.set(key, model.version, { kind: 'unloaded', reason });
       }
     });
   }
 
   private drain(model: LoadedModel, then?: () => void): void {
+    const fields = { model: model.name, version: model.version };
     const work = model
       .drain()
-      .catch((error: unknown) => this.logger.error(`failed to unload '${model.name}': ${errorMessage(error)}`))
+      .catch((error: unknown) => this.logger.error(`failed to unload '${model.name}': ${errorMessage(error)}`, fields))
       .then(() => {
         then?.();
-        this.logger.verbose(1, `unloaded ${model.name}:${model.version}`, { model: model.name });
+        this.logger.verbose(1, `successfully unloaded '${model.name}' version ${model.version}`, fields);
       })
       .finally(() => this.draining.delete(work));
     this.draining.add(work);

@@ -1,5 +1,8 @@
-import { errorMessage, notFound, ServerError } from '../../core/index.ts';
+import { errorMessage, invalidArgument, notFound, ServerError } from '../../core/index.ts';
+import { stepModels } from './ensemble-graph.ts';
+import type { ModelFolder } from '../../repository/index.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { chooseVersion, type TrafficSplit } from './traffic.ts';
 
 /** The state of one version of a model. */
 export type VersionState =
@@ -17,13 +20,74 @@ export interface IndexEntry {
   readonly reason: string | undefined;
 }
 
-/** All models the server knows of, and the one place that says which version answers. */
+const SEPARATOR = '\0';
+
+/**
+ * All models the server knows of, and the one place that says which version answers. Models are kept under keys: their
+ * names, or with namespacing the repository and the name.
+ */
 export class ModelRegistry {
+  private readonly namespacing: boolean;
+  private readonly splits = new Map<string, TrafficSplit>();
   private readonly models = new Map<string, Map<number, VersionState>>();
   /** Failures before any version was known. */
   private readonly failures = new Map<string, string>();
 
-  names(): readonly string[] {
+  constructor(namespacing = false) {
+    this.namespacing = namespacing;
+  }
+
+  keyOf(folder: Pick<ModelFolder, 'name' | 'repository'>): string {
+    return this.namespacing ? `${folder.repository}${SEPARATOR}${folder.name}` : folder.name;
+  }
+
+  nameOf(key: string): string {
+    return key.slice(key.indexOf(SEPARATOR) + 1);
+  }
+
+  /**
+   * The key of the model that a client means by a name.
+   * @throws INVALID_ARG when several repositories have a model of that name
+   */
+  keyFor(name: string): string {
+    if (!this.namespacing) return name;
+    const keys = this.all().filter((key) => this.nameOf(key) === name);
+    if (keys.length > 1) {
+      throw invalidArgument(
+        `There are ${keys.length} identifiers of model '${name}' in global map, model namespace must be provided to resolve ambiguity.`,
+      );
+    }
+    return keys[0] ?? name;
+  }
+
+  /** The model that a model of some folder means by a name: one of its own repository comes first. */
+  private keyFrom(folder: ModelFolder, name: string): string {
+    const own = this.keyOf({ name, repository: folder.repository });
+    return this.models.has(own) ? own : this.keyFor(name);
+  }
+
+  hasReady(name: string, folder: ModelFolder, version = ''): boolean {
+    const ready = this.readyVersions(this.keyFrom(folder, name));
+    return version === '' ? ready.length > 0 : ready.some((model) => String(model.version) === version);
+  }
+
+  /** @throws as `resolve` does */
+  resolveFrom(folder: ModelFolder, name: string, version: string): LoadedModel {
+    return this.resolveKey(this.keyFrom(folder, name), name, version);
+  }
+
+  /** How requests without a version are shared out; `undefined` gives them all to the newest one. */
+  setTraffic(key: string, split: TrafficSplit | undefined): void {
+    if (split) this.splits.set(key, split);
+    else this.splits.delete(key);
+  }
+
+  traffic(key: string): TrafficSplit | undefined {
+    return this.splits.get(key);
+  }
+
+  /** The keys of all models, also of those that failed. */
+  all(): readonly string[] {
     return [...new Set([...this.models.keys(), ...this.failures.keys()])].toSorted();
   }
 
@@ -53,6 +117,15 @@ export class ModelRegistry {
     return this.failures.get(name);
   }
 
+  /** Ready models whose steps include a model. */
+  ensemblesOver(name: string): readonly { readonly key: string; readonly model: LoadedModel }[] {
+    return this.all().flatMap((key) =>
+      this.readyVersions(key)
+        .filter((model) => stepModels(model.config).includes(name))
+        .map((model) => ({ key, model })),
+    );
+  }
+
   readyVersions(name: string): readonly LoadedModel[] {
     const ready: LoadedModel[] = [];
     for (const state of this.versions(name).values()) if (state.kind === 'ready') ready.push(state.model);
@@ -64,26 +137,28 @@ export class ModelRegistry {
   }
 
   /**
-   * The model that answers to a name and version; no version means the highest that is ready. `NAME:VERSION` addresses
-   * a version too, unless a model has that very name.
+   * The model that answers to a name and version; no version means the highest that is ready, or what the traffic split
+   * says. `NAME:VERSION` addresses a version too, unless a model has that very name.
+   * @param stickiness requests with the same text get the same version out of a split
    * @throws NOT_FOUND in Triton's words
    */
-  resolve(name: string, version: string): LoadedModel {
-    const versions = this.models.get(name);
+  resolve(name: string, version: string, stickiness?: string): LoadedModel {
+    return this.resolveKey(this.keyFor(name), name, version, stickiness);
+  }
+
+  private resolveKey(key: string, name: string, version: string, stickiness?: string): LoadedModel {
+    const versions = this.models.get(key);
     if (!versions) {
       const colon = name.lastIndexOf(':');
-      if (
-        version === '' &&
-        colon > 0 &&
-        /^[1-9]\d*$/.test(name.slice(colon + 1)) &&
-        this.models.has(name.slice(0, colon))
-      ) {
-        return this.resolve(name.slice(0, colon), name.slice(colon + 1));
+      if (version === '' && colon > 0 && /^[1-9]\d*$/.test(name.slice(colon + 1))) {
+        const plain = this.keyFor(name.slice(0, colon));
+        if (this.models.has(plain)) return this.resolveKey(plain, name.slice(0, colon), name.slice(colon + 1));
       }
       throw notFound(`Request for unknown model: '${name}' is not found`);
     }
     if (version === '') {
-      const latest = latestReady(versions);
+      const split = this.splits.get(key);
+      const latest = (split && chooseVersion(split, versions, stickiness)) ?? latestReady(versions);
       if (!latest) throw notFound(`Request for unknown model: '${name}' has no available versions`);
       return latest;
     }
@@ -110,9 +185,10 @@ export class ModelRegistry {
 
   index(known: Iterable<string>, readyOnly: boolean): readonly IndexEntry[] {
     const entries: IndexEntry[] = [];
-    for (const name of [...new Set([...known, ...this.names()])].toSorted()) {
-      const versions = this.versions(name);
-      const failure = this.failures.get(name);
+    for (const key of [...new Set([...known, ...this.all()])].toSorted()) {
+      const name = this.nameOf(key);
+      const versions = this.versions(key);
+      const failure = this.failures.get(key);
       if (versions.size === 0 && !readyOnly) {
         entries.push(
           failure === undefined

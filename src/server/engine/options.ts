@@ -1,5 +1,7 @@
 import type { Clock, Logger } from '../../core/index.ts';
 import type { DeviceInventory } from '../../repository/index.ts';
+import type { ResourceLimit } from '../schedulers/index.ts';
+import type { ResponseCache } from './response-cache.ts';
 
 export const MODEL_CONTROL_MODES = ['none', 'poll', 'explicit'] as const;
 export type ModelControlMode = (typeof MODEL_CONTROL_MODES)[number];
@@ -20,7 +22,21 @@ export interface EngineOptions {
   readonly loadThreads: number;
   /** Bytes of inputs that may be in flight over all models; further requests are refused. */
   readonly maxInflightBytes: number;
+  /** Times that a version which failed to load is tried again. */
+  readonly loadRetries: number;
+  /** Each repository has names of its own. */
+  readonly namespacing: boolean;
+  /** `--cache-config`; `undefined` for no response cache. */
+  readonly cache: (() => ResponseCache) | undefined;
+  /** Other servers use the same cache. */
+  readonly sharedCache: boolean;
+  /** `--rate-limit=execution_count` and its resources; `undefined` when executions are not limited. */
+  readonly rateLimits: readonly ResourceLimit[] | undefined;
+  /** `TRITONSERVER_DELAY_SCHEDULER` and `TRITONSERVER_BACKLOG_DELAY_SCHEDULER`, for tests of schedulers. */
   readonly startThreshold: number;
+  readonly backlogThreshold: number;
+  /** A number in [0, 1): for traffic splits. */
+  readonly random: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Settings for one backend, from `--backend-config`. */

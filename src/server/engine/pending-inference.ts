@@ -1,7 +1,13 @@
-import type { ServerError } from '../../core/index.ts';
-import { type InferenceOutcome, type InferenceRequest, NO_PARAMETERS } from '../../protocol/index.ts';
+import { internalError, type ServerError } from '../../core/index.ts';
+import {
+  type InferenceOutcome,
+  type InferenceRequest,
+  NO_PARAMETERS,
+  type Parameters,
+  type SequenceFlags,
+} from '../../protocol/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
-import type { Hold } from '../backends/contract.ts';
+import type { ExecutionReport, Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from '../schedulers/index.ts';
 import type { CheckedRequest } from './check-request.ts';
 import { classify } from './classification.ts';
@@ -19,6 +25,9 @@ export interface InferenceHost {
   readonly labels: ReadonlyMap<string, readonly string[]>;
   /** Called once, when the inference has ended. */
   ended(inference: PendingInference, error: ServerError | undefined): void;
+  /** Called for every response, before it is delivered; they are counted from 0. */
+  responded(inference: PendingInference, index: number, outcome: InferenceOutcome): void;
+  responseParameters(request: InferenceRequest): Parameters | undefined;
 }
 
 /** A request between the front end and an instance: its place in the queue and the way its answers go back. */
@@ -27,9 +36,12 @@ export class PendingInference implements ScheduledRequest {
   readonly checked: CheckedRequest;
   readonly receivedAt: number;
   readonly enqueuedAt: number;
+  readonly executed: ((report: ExecutionReport) => void) | undefined;
   private readonly host: InferenceHost;
   private readonly sink: OutcomeSink;
   private ended = false;
+  private again: (() => void) | undefined;
+  private responses = 0;
   cancelled = false;
   startedAt = 0;
 
@@ -40,6 +52,7 @@ export class PendingInference implements ScheduledRequest {
     receivedAt: number,
     enqueuedAt: number,
     sink: OutcomeSink,
+    executed?: (report: ExecutionReport) => void,
   ) {
     this.host = host;
     this.request = request;
@@ -47,6 +60,7 @@ export class PendingInference implements ScheduledRequest {
     this.receivedAt = receivedAt;
     this.enqueuedAt = enqueuedAt;
     this.sink = sink;
+    this.executed = executed;
   }
 
   get requestId(): string {
@@ -63,6 +77,22 @@ export class PendingInference implements ScheduledRequest {
 
   get outputs(): ReadonlySet<string> | undefined {
     return this.checked.outputs;
+  }
+
+  get priority(): number | bigint {
+    return this.request.priority;
+  }
+
+  get timeoutMicros(): number {
+    return this.request.timeoutMicros;
+  }
+
+  get sequence(): SequenceFlags | undefined {
+    return this.request.sequence;
+  }
+
+  get parameters(): Parameters {
+    return this.request.parameters;
   }
 
   get batchKey(): string | undefined {
@@ -82,8 +112,7 @@ export class PendingInference implements ScheduledRequest {
       this.fail(error as ServerError);
       return;
     }
-    if (final) this.end(undefined);
-    this.sink({
+    this.deliver({
       kind: 'response',
       final,
       response: {
@@ -91,16 +120,38 @@ export class PendingInference implements ScheduledRequest {
         modelVersion: String(this.host.version),
         id: this.request.id,
         outputs,
-        parameters: NO_PARAMETERS,
+        parameters: this.host.responseParameters(this.request) ?? NO_PARAMETERS,
         ...(hold ? { hold } : {}),
       },
     });
   }
 
+  finish(): void {
+    if (!this.ended) this.deliver({ kind: 'empty-final' });
+  }
+
   fail(error: ServerError): void {
     if (this.ended) return;
-    this.end(error);
-    this.sink({ kind: 'error', error, final: true });
+    this.deliver({ kind: 'error', error, final: true });
+  }
+
+  /** Says how to put the request back into its scheduler. */
+  reschedulable(again: () => void): void {
+    this.again = again;
+  }
+
+  reschedule(): void {
+    if (this.again) this.again();
+    else this.fail(internalError('the request cannot be rescheduled'));
+  }
+
+  private deliver(outcome: InferenceOutcome): void {
+    this.host.responded(this, this.responses, outcome);
+    this.responses++;
+    if (outcome.kind === 'empty-final' || outcome.final) {
+      this.end(outcome.kind === 'error' ? outcome.error : undefined);
+    }
+    this.sink(outcome);
   }
 
   private end(error: ServerError | undefined): void {

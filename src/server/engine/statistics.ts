@@ -1,5 +1,6 @@
+import type { InferenceOutcome } from '../../protocol/index.ts';
 import { Histogram } from '../../telemetry/index.ts';
-import type { Execution } from '../schedulers/index.ts';
+import type { BatchReason, Execution } from '../schedulers/index.ts';
 
 /** A count and the nanoseconds that go with it (Triton's `StatisticDuration`). */
 export class DurationStatistic {
@@ -22,6 +23,19 @@ export interface BatchStatistic {
   readonly computeOutput: DurationStatistic;
 }
 
+/** What became of the responses of one position: a decoupled model's first, second and so on. */
+export interface ResponseStatistic {
+  readonly computeInfer: DurationStatistic;
+  readonly computeOutput: DurationStatistic;
+  readonly success: DurationStatistic;
+  readonly fail: DurationStatistic;
+  readonly emptyResponse: DurationStatistic;
+  readonly cancel: DurationStatistic;
+}
+
+/** Positions beyond this one are counted together with it: a long generation is not a long statistics page. */
+const MAX_RESPONSE_POSITIONS = 64;
+
 /** The stages whose latency is kept as a histogram, in microseconds; `compute` is all three compute stages. */
 const STAGES = ['request', 'queue', 'compute_input', 'compute_infer', 'compute_output', 'compute'] as const;
 export type Stage = (typeof STAGES)[number];
@@ -37,7 +51,12 @@ export class ModelStatistics {
   readonly computeInput = new DurationStatistic();
   readonly computeInfer = new DurationStatistic();
   readonly computeOutput = new DurationStatistic();
+  readonly cacheHits = new DurationStatistic();
+  readonly cacheMisses = new DurationStatistic();
   readonly batches = new Map<number, BatchStatistic>();
+  /** Executions by batch size and by why the batch had that size. */
+  readonly batchReasons = new Map<number, Map<BatchReason, number>>();
+  readonly responses = new Map<number, ResponseStatistic>();
   readonly failures: Record<FailureReason, number> = { REJECTED: 0, CANCELED: 0, BACKEND: 0, OTHER: 0 };
   readonly stages: Record<Stage, Histogram> = {
     request: new Histogram(),
@@ -55,6 +74,41 @@ export class ModelStatistics {
     this.lastInferenceMillis = atMillis;
   }
 
+  /** A request was answered from the cache. */
+  cacheHit(lookupNs: number, queueNs: number): void {
+    this.cacheHits.add(1, lookupNs);
+    this.queue.add(1, queueNs);
+  }
+
+  /** A request was answered by the model, and the answer put into the cache. */
+  cacheMiss(ns: number): void {
+    this.cacheMisses.add(1, ns);
+  }
+
+  /** A decoupled model gave a response. */
+  responded(position: number, ns: number, kind: InferenceOutcome['kind']): void {
+    const at = Math.min(position, MAX_RESPONSE_POSITIONS - 1);
+    let statistic = this.responses.get(at);
+    if (!statistic) {
+      statistic = {
+        computeInfer: new DurationStatistic(),
+        computeOutput: new DurationStatistic(),
+        success: new DurationStatistic(),
+        fail: new DurationStatistic(),
+        emptyResponse: new DurationStatistic(),
+        cancel: new DurationStatistic(),
+      };
+      this.responses.set(at, statistic);
+    }
+    if (kind === 'empty-final') {
+      statistic.emptyResponse.add(1, ns);
+      return;
+    }
+    statistic.computeInfer.add(1, ns);
+    statistic.computeOutput.add(1, 0);
+    (kind === 'error' ? statistic.fail : statistic.success).add(1, ns);
+  }
+
   failed(totalNs: number, reason: FailureReason): void {
     this.fail.add(1, totalNs);
     this.failures[reason]++;
@@ -64,7 +118,7 @@ export class ModelStatistics {
    * A batch was executed. Cumulative times count it once per request that succeeded, as in Triton, so that a ratio to
    * the request count is a mean per request.
    */
-  executed({ requests, rows, report, startedAt }: Execution): void {
+  executed({ requests, rows, report, startedAt, reason }: Execution): void {
     this.executionCount++;
     this.inferenceCount += rows;
     for (const request of requests) {
@@ -79,6 +133,9 @@ export class ModelStatistics {
     this.computeInput.add(requests.length, report.computeInputNs * requests.length);
     this.computeInfer.add(requests.length, report.computeInferNs * requests.length);
     this.computeOutput.add(requests.length, report.computeOutputNs * requests.length);
+    const reasons = this.batchReasons.get(rows) ?? new Map<BatchReason, number>();
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    this.batchReasons.set(rows, reasons);
     const batch = this.batch(rows);
     batch.computeInput.add(1, report.computeInputNs);
     batch.computeInfer.add(1, report.computeInferNs);

@@ -1,7 +1,7 @@
 import { platformOfBackend } from '../../repository/index.ts';
 import type { DataType, Shape } from '../../tensor/index.ts';
 import type { LoadedModel } from './loaded-model.ts';
-import type { BatchStatistic, DurationStatistic } from './statistics.ts';
+import type { BatchStatistic, DurationStatistic, ResponseStatistic } from './statistics.ts';
 import { publicShape } from './tensor-spec.ts';
 
 /** A model's metadata, as both protocols show it. */
@@ -45,6 +45,7 @@ export interface StatisticsView {
   readonly inference_count: number;
   readonly execution_count: number;
   readonly inference_stats: Readonly<Record<InferenceStatistic, DurationView>>;
+  readonly response_stats: Readonly<Record<string, Readonly<Record<ResponseStatisticName, DurationView>>>>;
   readonly batch_stats: readonly (Readonly<
     Record<'compute_input' | 'compute_infer' | 'compute_output', DurationView>
   > & {
@@ -62,8 +63,9 @@ type InferenceStatistic =
   | 'cache_hit'
   | 'cache_miss';
 
+type ResponseStatisticName = 'compute_infer' | 'compute_output' | 'success' | 'fail' | 'empty_response' | 'cancel';
+
 const duration = ({ count, ns }: DurationStatistic): DurationView => ({ count, ns: Math.round(ns) });
-const NONE: DurationView = { count: 0, ns: 0 };
 
 export function statisticsView({ name, version, statistics }: LoadedModel): StatisticsView {
   return {
@@ -79,10 +81,26 @@ export function statisticsView({ name, version, statistics }: LoadedModel): Stat
       compute_input: duration(statistics.computeInput),
       compute_infer: duration(statistics.computeInfer),
       compute_output: duration(statistics.computeOutput),
-      cache_hit: NONE,
-      cache_miss: NONE,
+      cache_hit: duration(statistics.cacheHits),
+      cache_miss: duration(statistics.cacheMisses),
     },
+    response_stats: Object.fromEntries(
+      [...statistics.responses]
+        .toSorted(([a], [b]) => a - b)
+        .map(([position, entry]) => [position, responseView(entry)]),
+    ),
     batch_stats: [...statistics.batches].toSorted(([a], [b]) => a - b).map(batchView),
+  };
+}
+
+function responseView(entry: ResponseStatistic): Readonly<Record<ResponseStatisticName, DurationView>> {
+  return {
+    compute_infer: duration(entry.computeInfer),
+    compute_output: duration(entry.computeOutput),
+    success: duration(entry.success),
+    fail: duration(entry.fail),
+    empty_response: duration(entry.emptyResponse),
+    cancel: duration(entry.cancel),
   };
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { internalError, invalidArgument, type Logger, type ServerError } from '../../core/index.ts';
-import { configDataTypeName, type ModelConfig, wireDataType } from '../../protocol/index.ts';
+import { configDataTypeName, type ModelConfig, NO_PARAMETERS, wireDataType } from '../../protocol/index.ts';
 import { type DataType, ELEMENT_SIZE, elementCount, encodeStrings, type Tensor } from '../../tensor/index.ts';
 import type { BackendInstance, ExecutionUnit } from '../backends/contract.ts';
 
@@ -13,6 +13,7 @@ const RANDOM_INTEGERS = 128;
 
 /**
  * Runs every `model_warmup` sample on every instance before the model becomes ready.
+ * @param added the tensors that the model's scheduler adds to a request of so many rows: controls and states
  * @throws INVALID_ARG or INTERNAL naming the sample, when one cannot be made or fails
  */
 export async function warmUp(
@@ -20,10 +21,11 @@ export async function warmUp(
   modelPath: string,
   instances: readonly BackendInstance[],
   logger: Logger,
+  added: (rows: number) => readonly Tensor[],
 ): Promise<void> {
   for (const sample of config.modelWarmup) {
-    const inputs = await sampleInputs(config, sample, modelPath);
     const rows = config.maxBatchSize > 0 ? Math.max(1, sample.batchSize) : 1;
+    const inputs = [...(await sampleInputs(config, sample, modelPath)), ...added(rows)];
     for (let round = 0; round < Math.max(1, sample.count); round++) {
       logger.verbose(1, `model '${config.name}' running warmup sample '${sample.name}'`);
       await Promise.all(instances.map((instance) => runOnce(instance, inputs, rows, sample.name, config.name)));
@@ -42,11 +44,15 @@ function runOnce(
     let failure: ServerError | undefined;
     const unit: ExecutionUnit = {
       requestId: '',
+      parameters: NO_PARAMETERS,
       inputs,
       batchSize: rows,
       outputs: undefined,
+      cancelled: false,
       respond: () => undefined,
+      finish: () => undefined,
       fail: (error) => (failure = error),
+      reschedule: () => undefined,
     };
     instance.execute([unit], () => {
       if (failure)

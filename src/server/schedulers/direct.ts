@@ -1,5 +1,5 @@
 import { type Clock, ServerError, withRequestId } from '../../core/index.ts';
-import type { BackendInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
+import type { ScheduledInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
 import { InstanceRunner } from './instance-runner.ts';
 import { RequestQueue } from './request-queue.ts';
 
@@ -8,7 +8,7 @@ export class DirectScheduler implements Scheduler {
   private readonly queue = new RequestQueue<ScheduledRequest>();
   private readonly runner: InstanceRunner;
 
-  constructor(instances: readonly BackendInstance[], clock: Clock, hooks: SchedulerHooks) {
+  constructor(instances: readonly ScheduledInstance[], clock: Clock, hooks: SchedulerHooks) {
     this.runner = new InstanceRunner(instances, clock, hooks, () => this.dispatch());
   }
 
@@ -21,23 +21,28 @@ export class DirectScheduler implements Scheduler {
     this.dispatch();
   }
 
+  cancel(request: ScheduledRequest): void {
+    if (this.queue.remove(request)) request.fail(cancelledError(request));
+    this.dispatch();
+  }
+
   async drained(): Promise<void> {
     await this.runner.until(() => this.queue.length === 0 && !this.runner.busy);
   }
 
   close(): void {
     for (const request of this.queue.take(this.queue.length)) request.fail(unloading());
+    this.runner.relinquish();
     this.runner.notify();
   }
 
   private dispatch(): void {
-    while (this.runner.available && this.queue.length > 0) {
-      const batch = this.queue.take(1);
-      const [request] = batch;
-      if (request?.cancelled) request.fail(cancelledError(request));
-      else this.runner.run(batch);
+    while (this.queue.length > 0) {
+      if (!this.runner.available || !this.runner.acquire()) return;
+      this.runner.run({ requests: this.queue.take(1), reason: 'no_batching' });
     }
-    if (this.queue.length === 0) this.runner.notify();
+    this.runner.relinquish();
+    this.runner.notify();
   }
 }
 
@@ -48,4 +53,12 @@ export function unloading(): ServerError {
 
 export function cancelledError(request: ScheduledRequest): ServerError {
   return new ServerError('CANCELLED', withRequestId(request.requestId, 'Request was cancelled'));
+}
+
+export function queueFull(request: ScheduledRequest): ServerError {
+  return new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Exceeds maximum queue size'));
+}
+
+export function timedOut(request: ScheduledRequest): ServerError {
+  return new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Request timeout expired'));
 }

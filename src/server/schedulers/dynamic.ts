@@ -1,9 +1,10 @@
-import { type Clock, NANOS_PER_MICRO, ServerError, withRequestId } from '../../core/index.ts';
-import type { BackendInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
-import { cancelledError, unloading } from './direct.ts';
+import { type Clock, NANOS_PER_MICRO } from '../../core/index.ts';
+import type { BatchReason, ScheduledInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
+import { cancelledError, queueFull, timedOut, unloading } from './direct.ts';
 import { InstanceRunner } from './instance-runner.ts';
 import { OrderedResponses } from './ordered-responses.ts';
-import { RequestQueue } from './request-queue.ts';
+import { PriorityQueue } from './priority-queue.ts';
+import type { QueueOptions } from './queue-policy.ts';
 
 export interface DynamicBatchingOptions {
   readonly maxBatchSize: number;
@@ -12,35 +13,36 @@ export interface DynamicBatchingOptions {
   /** How long the oldest request waits for company; 0 never waits. */
   readonly maxQueueDelayMicros: number;
   readonly preserveOrdering: boolean;
-  /** Most requests that may wait; 0 for no limit by count. */
-  readonly maxQueueSize: number;
+  readonly queue: QueueOptions;
   /** Start only once this many requests wait (`TRITONSERVER_DELAY_SCHEDULER`, for tests); 0 starts at once. */
   readonly startThreshold: number;
 }
 
 /** What to do with the head of the queue. */
 type Decision =
-  | { readonly kind: 'run'; readonly requests: number }
+  | { readonly kind: 'run'; readonly requests: number; readonly reason: BatchReason }
   | { readonly kind: 'wait'; readonly nanoseconds: number };
 
 /**
  * Combines requests into batches as Triton's dynamic batcher does: a preferred size that is reached runs at once; what
  * cannot grow any more, or has waited for `max_queue_delay_microseconds`, runs as it is; the rest waits.
+ * (https://github.com/triton-inference-server/server/blob/main/docs/user_guide/batcher.md#dynamic-batcher)
  */
 export class DynamicScheduler implements Scheduler {
   private readonly options: DynamicBatchingOptions;
   private readonly preferred: ReadonlySet<number>;
   private readonly largestPreferred: number;
-  private readonly queue = new RequestQueue<ScheduledRequest>();
+  private readonly queue: PriorityQueue;
   private readonly clock: Clock;
   private readonly runner: InstanceRunner;
   private readonly ordered: OrderedResponses | undefined;
-  private cancelTimer: (() => void) | undefined;
+  private cancelDelay: (() => void) | undefined;
+  private expiry: { readonly at: number; readonly cancel: () => void } | undefined;
   private scheduled = false;
   private held: boolean;
 
   constructor(
-    instances: readonly BackendInstance[],
+    instances: readonly ScheduledInstance[],
     clock: Clock,
     hooks: SchedulerHooks,
     options: DynamicBatchingOptions,
@@ -49,7 +51,8 @@ export class DynamicScheduler implements Scheduler {
     this.clock = clock;
     this.preferred = new Set(options.preferredBatchSizes);
     this.largestPreferred = Math.max(0, ...options.preferredBatchSizes) || options.maxBatchSize;
-    this.ordered = options.preserveOrdering && instances.length > 1 ? new OrderedResponses() : undefined;
+    this.queue = new PriorityQueue(options.queue);
+    this.ordered = options.preserveOrdering ? new OrderedResponses() : undefined;
     this.held = options.startThreshold > 0;
     this.runner = new InstanceRunner(instances, clock, hooks, () => this.dispatch());
   }
@@ -59,13 +62,12 @@ export class DynamicScheduler implements Scheduler {
   }
 
   enqueue(request: ScheduledRequest): void {
-    const { maxQueueSize, startThreshold } = this.options;
-    if (maxQueueSize > 0 && this.queue.length >= maxQueueSize) {
-      request.fail(new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Exceeds maximum queue size')));
+    if (!this.queue.push(request, this.clock.now())) {
+      request.fail(queueFull(request));
       return;
     }
-    this.queue.push(request);
-    if (this.held && this.queue.length < startThreshold) return;
+    this.watchDeadlines();
+    if (this.held && this.queue.length < this.options.startThreshold) return;
     this.held = false;
     // Requests that arrive in the same turn of the event loop get the chance to share a batch.
     if (this.scheduled || !this.runner.available) return;
@@ -76,6 +78,21 @@ export class DynamicScheduler implements Scheduler {
     });
   }
 
+  get busy(): boolean {
+    return this.runner.busy;
+  }
+
+  cancel(request: ScheduledRequest): void {
+    if (this.withdraw(request)) request.fail(cancelledError(request));
+  }
+
+  /** Takes a request out of the queue, unanswered; false when it does not wait there. */
+  withdraw(request: ScheduledRequest): boolean {
+    if (!this.queue.remove(request)) return false;
+    this.dispatch();
+    return true;
+  }
+
   async drained(): Promise<void> {
     this.held = false;
     this.dispatch();
@@ -83,63 +100,96 @@ export class DynamicScheduler implements Scheduler {
   }
 
   close(): void {
-    this.cancelTimer?.();
+    this.cancelDelay?.();
+    this.expiry?.cancel();
     for (const request of this.queue.take(this.queue.length)) request.fail(unloading());
+    this.runner.relinquish();
     this.runner.notify();
   }
 
   private dispatch(): void {
-    this.cancelTimer?.();
-    this.cancelTimer = undefined;
-    while (!this.held && this.runner.available && this.dropCancelled()) {
+    this.cancelDelay?.();
+    this.cancelDelay = undefined;
+    this.expire();
+    while (!this.held && this.queue.length > 0) {
+      if (!this.runner.available) return;
       const decision = this.decide();
       if (decision.kind === 'wait') {
-        this.cancelTimer = this.clock.after(decision.nanoseconds, () => this.dispatch());
+        this.runner.relinquish();
+        this.cancelDelay = this.clock.after(decision.nanoseconds, () => this.dispatch());
         return;
       }
-      const batch = this.queue.take(decision.requests).filter((request) => this.keep(request));
+      if (!this.runner.acquire()) return;
+      const batch = this.queue.take(decision.requests);
       const { ordered } = this;
-      if (batch.length > 0) this.runner.run(ordered ? batch.map((request) => ordered.wrap(request)) : batch);
+      const requests = ordered ? batch.map((request) => ordered.wrap(request)) : batch;
+      this.runner.run({ requests, reason: decision.reason });
     }
-    if (this.queue.length === 0) this.runner.notify();
+    if (this.queue.length > 0) return;
+    this.runner.relinquish();
+    this.runner.notify();
   }
 
-  /** Answers cancelled requests at the head of the queue; says whether one that can run is left. */
-  private dropCancelled(): boolean {
-    for (let head = this.queue.peek(); head; head = this.queue.peek()) {
-      if (!head.cancelled) return true;
-      this.queue.take(1);
-      head.fail(cancelledError(head));
-    }
-    return false;
+  /** Answers requests that have waited too long, also while all instances are busy. */
+  private expire(): void {
+    for (const request of this.queue.expire(this.clock.now())) request.fail(timedOut(request));
+    this.watchDeadlines();
   }
 
-  private keep(request: ScheduledRequest): boolean {
-    if (request.cancelled) request.fail(cancelledError(request));
-    return !request.cancelled;
+  private watchDeadlines(): void {
+    const at = this.queue.nextDeadline;
+    if (this.expiry?.at === at) return;
+    this.expiry?.cancel();
+    this.expiry =
+      at === Number.POSITIVE_INFINITY
+        ? undefined
+        : {
+            at,
+            cancel: this.clock.after(Math.max(0, at - this.clock.now()), () => {
+              this.expiry = undefined;
+              this.dispatch();
+            }),
+          };
   }
 
   private decide(): Decision {
     const { maxBatchSize, maxQueueDelayMicros } = this.options;
-    const oldest = this.queue.peek();
+    const first = this.queue.peek();
     const delay = maxQueueDelayMicros * NANOS_PER_MICRO;
-    const waited = this.clock.now() - (oldest?.enqueuedAt ?? 0);
-    const overdue = delay > 0 && waited >= delay;
+    let oldest = first?.enqueuedAt ?? 0;
     let rows = 0;
     let requests = 0;
-    let preferredRequests = 0;
-    let closed = false;
-    for (let next = this.queue.peek(0); next; next = this.queue.peek(requests)) {
-      if (requests > 0 && (rows + next.batchSize > maxBatchSize || next.batchKey !== oldest?.batchKey)) {
-        closed = true;
-        break;
+    let best = 0;
+    let bestReason: BatchReason = 'preferred_batch_size';
+    let closed: BatchReason | undefined;
+    for (let next = first; next; next = this.queue.peek(requests)) {
+      const grown = rows + next.batchSize;
+      if (requests > 0) {
+        // Beyond the largest preferred size a batch grows only where there was none to stop at.
+        if (best === 0 && grown > this.largestPreferred) {
+          best = requests;
+          bestReason = grown > maxBatchSize ? 'max_batch_size' : 'preferred_batch_size';
+        }
+        if (grown > maxBatchSize) closed = 'max_batch_size';
+        else if (next.batchKey !== first?.batchKey) closed = 'different_shapes';
+        if (closed) break;
       }
-      rows += next.batchSize;
+      rows = grown;
       requests++;
-      if (this.preferred.has(rows)) preferredRequests = requests;
+      oldest = Math.min(oldest, next.enqueuedAt);
+      if (this.preferred.has(rows)) {
+        best = requests;
+        bestReason = 'preferred_batch_size';
+      }
     }
-    if (preferredRequests > 0 && !overdue) return { kind: 'run', requests: preferredRequests };
-    if (closed || delay === 0 || overdue || rows >= this.largestPreferred) return { kind: 'run', requests };
+    const waited = this.clock.now() - oldest;
+    const overdue = delay > 0 && waited >= delay;
+    if (best > 0 && !overdue) return { kind: 'run', requests: best, reason: bestReason };
+    if (closed) return { kind: 'run', requests, reason: closed };
+    if (rows >= maxBatchSize) return { kind: 'run', requests, reason: 'max_batch_size' };
+    if (rows >= this.largestPreferred) return { kind: 'run', requests, reason: 'preferred_batch_size' };
+    if (overdue) return { kind: 'run', requests, reason: 'max_queue_delay' };
+    if (delay === 0) return { kind: 'run', requests, reason: 'nothing_else_waiting' };
     return { kind: 'wait', nanoseconds: delay - waited };
   }
 }

@@ -1,3 +1,12 @@
-export type * from './contract.ts';
-export { DirectScheduler } from './direct.ts';
-export { type DynamicBatchingOptions, DynamicScheduler } from './dynamic.ts';
+export * from './contract.ts';
+export * from './direct.ts';
+export * from './dynamic.ts';
+export * from './queue-policy.ts';
+export * from './rate-limiter.ts';
+export * from './wrapped-request.ts';
+export { controlTensors, type FlagControl, type SequenceControls } from './sequence-controls.ts';
+export * from './sequence-scheduler.ts';
+export type { StateSpec } from './sequence-state.ts';
+export * from './ensemble.ts';
+export * from './ensemble-plan.ts';
+export type { StepModel } from './ensemble-run.ts';

@@ -2,54 +2,20 @@ import type { ServerError } from '../../core/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
-
-interface Entry {
-  finished: boolean;
-  /** Answers that had to wait for earlier requests. */
-  readonly waiting: (() => void)[];
-}
+import { WrappedRequest } from './wrapped-request.ts';
 
 /**
  * Delivers answers in the order in which requests were taken from the queue (`preserve_ordering`), whichever instance
  * is done first. An answer that has to wait keeps its buffers.
  */
 export class OrderedResponses {
-  private readonly entries: Entry[] = [];
+  private readonly entries: OrderedRequest[] = [];
 
   /** The same request, answering in its turn. Call in the order that has to be kept. */
   wrap(request: ScheduledRequest): ScheduledRequest {
-    const entry: Entry = { finished: false, waiting: [] };
+    const entry = new OrderedRequest(request, () => this.flush());
     this.entries.push(entry);
-    const answer = (deliver: () => void, final: boolean): void => {
-      entry.waiting.push(deliver);
-      entry.finished ||= final;
-      this.flush();
-    };
-    return {
-      origin: request,
-      requestId: request.requestId,
-      inputs: request.inputs,
-      batchSize: request.batchSize,
-      outputs: request.outputs,
-      enqueuedAt: request.enqueuedAt,
-      batchKey: request.batchKey,
-      get cancelled() {
-        return request.cancelled;
-      },
-      started: (at) => request.started(at),
-      respond: (outputs: readonly Tensor[], final: boolean, hold?: Hold) => {
-        if (this.entries[0] === entry && entry.waiting.length === 0) {
-          answer(() => request.respond(outputs, final, hold), final);
-          return;
-        }
-        const release = hold?.();
-        answer(() => {
-          request.respond(outputs, final, hold);
-          release?.();
-        }, final);
-      },
-      fail: (error: ServerError) => answer(() => request.fail(error), true),
-    };
+    return entry;
   }
 
   private flush(): void {
@@ -58,5 +24,43 @@ export class OrderedResponses {
       if (!head.finished) return;
       this.entries.shift();
     }
+  }
+}
+
+class OrderedRequest extends WrappedRequest {
+  finished = false;
+  /** Answers that had to wait for earlier requests. */
+  readonly waiting: (() => void)[] = [];
+  private readonly flush: () => void;
+
+  constructor(origin: ScheduledRequest, flush: () => void) {
+    super(origin);
+    this.flush = flush;
+  }
+
+  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {
+    // Whether its turn has come shows when it is delivered: at once, or later with the buffers kept until then.
+    let delivered = false;
+    let release: (() => void) | undefined;
+    this.answer(() => {
+      delivered = true;
+      this.origin.respond(outputs, final, hold);
+      release?.();
+    }, final);
+    if (!delivered) release = hold?.();
+  }
+
+  override finish(): void {
+    this.answer(() => this.origin.finish(), true);
+  }
+
+  override fail(error: ServerError): void {
+    this.answer(() => this.origin.fail(error), true);
+  }
+
+  private answer(deliver: () => void, final: boolean): void {
+    this.waiting.push(deliver);
+    this.finished ||= final;
+    this.flush();
   }
 }

@@ -1,4 +1,4 @@
-/** A first-in-first-out queue whose operations cost the same however long it is. */
+/** A first-in-first-out queue whose operations cost the same however long it is, `remove` excepted. */
 export class RequestQueue<T> {
   private items: T[] = [];
   private head = 0;
@@ -13,6 +13,19 @@ export class RequestQueue<T> {
 
   peek(index = 0): T | undefined {
     return this.items[this.head + index];
+  }
+
+  /** A copy of what waits, in order. */
+  all(): readonly T[] {
+    return this.items.slice(this.head);
+  }
+
+  /** Takes an item out of the middle; false when it is not there. */
+  remove(item: T): boolean {
+    const index = this.items.indexOf(item, this.head);
+    if (index < 0) return false;
+    this.items.splice(index, 1);
+    return true;
   }
 
   /** Removes and returns the first `count` items. */

@@ -1,101 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { Client, FakeInstance, limitedTo, unlimited } from '../../../test/support/scheduling.ts';
 import { VirtualClock } from '../../../test/support/virtual-clock.ts';
-import { NANOS_PER_MICRO, ServerError } from '../../core/index.ts';
-import type { BackendInstance, ExecutionUnit } from '../backends/contract.ts';
-import {
-  DirectScheduler,
-  type DynamicBatchingOptions,
-  DynamicScheduler,
-  type ScheduledRequest,
-  type Scheduler,
-} from './index.ts';
+import { NANOS_PER_MICRO } from '../../core/index.ts';
+import type { ExecutionUnit } from '../backends/contract.ts';
+import { DirectScheduler, type DynamicBatchingOptions, DynamicScheduler, PLAIN_QUEUE } from './index.ts';
 
 const DEFAULTS: DynamicBatchingOptions = {
   maxBatchSize: 8,
   preferredBatchSizes: [],
   maxQueueDelayMicros: 0,
   preserveOrdering: false,
-  maxQueueSize: 0,
+  queue: PLAIN_QUEUE,
   startThreshold: 0,
 };
-
-/** An instance that takes as long as the test says and notes what it ran. */
-class FakeInstance implements BackendInstance {
-  readonly name = 'fake';
-  readonly batches: number[][] = [];
-  private readonly clock: VirtualClock;
-  private readonly micros: (units: readonly ExecutionUnit[]) => number;
-
-  constructor(clock: VirtualClock, micros: (units: readonly ExecutionUnit[]) => number) {
-    this.clock = clock;
-    this.micros = micros;
-  }
-
-  execute(units: readonly ExecutionUnit[], done: Parameters<BackendInstance['execute']>[1]): void {
-    this.batches.push(units.map((unit) => Number(unit.requestId)));
-    const finish = (): void => {
-      for (const unit of units) {
-        if (unit.requestId.endsWith('13')) unit.fail(new ServerError('INTERNAL', 'unlucky'));
-        else unit.respond([{ name: 'ID', datatype: 'BYTES', shape: [1], data: Buffer.from(unit.requestId) }], true);
-      }
-      done({ computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 });
-    };
-    const micros = this.micros(units);
-    if (micros === 0) finish();
-    else this.clock.after(micros * NANOS_PER_MICRO, finish);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-interface Sent extends ScheduledRequest {
-  cancelled: boolean;
-  answer: string | undefined;
-  startedAt: number;
-}
-
-/** Requests with numbers for ids; `order` lists the answered ones in the order of their answers. */
-class Client {
-  readonly order: number[] = [];
-  readonly sent: Sent[] = [];
-  private readonly scheduler: Scheduler;
-  private readonly clock: VirtualClock;
-
-  constructor(scheduler: Scheduler, clock: VirtualClock) {
-    this.scheduler = scheduler;
-    this.clock = clock;
-  }
-
-  send(batchSize = 1, batchKey?: string): Sent {
-    const id = this.sent.length;
-    const settle = (answer: string): void => {
-      assert.equal(request.answer, undefined, `request ${id} was answered twice`);
-      request.answer = answer;
-      this.order.push(id);
-    };
-    const request: Sent = {
-      requestId: String(id),
-      inputs: [],
-      batchSize,
-      outputs: undefined,
-      enqueuedAt: this.clock.now(),
-      batchKey,
-      cancelled: false,
-      answer: undefined,
-      startedAt: -1,
-      started: (at) => {
-        request.startedAt = at;
-      },
-      respond: ([tensor]) => settle(Buffer.from(tensor?.data ?? []).toString()),
-      fail: (error) => settle(error.message),
-    };
-    this.sent.push(request);
-    this.scheduler.enqueue(request);
-    return request;
-  }
-}
 
 function setUp(
   options: Partial<DynamicBatchingOptions>,
@@ -104,7 +23,12 @@ function setUp(
 ): { clock: VirtualClock; client: Client; fakes: readonly FakeInstance[]; scheduler: DynamicScheduler } {
   const clock = new VirtualClock();
   const fakes = Array.from({ length: instances }, () => new FakeInstance(clock, micros));
-  const scheduler = new DynamicScheduler(fakes, clock, { executed: () => undefined }, { ...DEFAULTS, ...options });
+  const scheduler = new DynamicScheduler(
+    fakes.map(unlimited),
+    clock,
+    { executed: () => undefined },
+    { ...DEFAULTS, ...options },
+  );
   return { clock, client: new Client(scheduler, clock), fakes, scheduler };
 }
 
@@ -166,6 +90,16 @@ describe('dynamic batching', () => {
     assert.deepEqual(fakes[0]?.batches[0]?.length, 4);
   });
 
+  test('a batch that would pass the largest preferred size is closed before it', () => {
+    const { clock, client, fakes } = setUp({ maxQueueDelayMicros: 500, preferredBatchSizes: [2, 6] });
+    client.send(4);
+    client.send(3);
+    clock.settle();
+    assert.deepEqual(fakes[0]?.batches, [[0]]);
+    clock.advance(1000);
+    assert.deepEqual(fakes[0]?.batches, [[0], [1]]);
+  });
+
   test('requests of several rows never exceed the largest batch', () => {
     const { clock, client, fakes } = setUp({});
     for (const rows of [5, 4, 8, 1]) client.send(rows);
@@ -196,7 +130,7 @@ describe('dynamic batching', () => {
   });
 
   test('a queue that is full answers at once', () => {
-    const { clock, client } = setUp({ maxQueueSize: 2 });
+    const { clock, client } = setUp({ queue: limitedTo(2) });
     client.send();
     clock.settle();
     const queued = [client.send(), client.send(), client.send()];
@@ -210,7 +144,7 @@ describe('dynamic batching', () => {
     clock.settle();
     const gone = client.send();
     const stays = client.send();
-    gone.cancelled = true;
+    client.cancel(gone);
     clock.advance(1000);
     assert.match(gone.answer ?? '', /cancelled/);
     assert.equal(gone.startedAt, -1);
@@ -279,7 +213,7 @@ test('an instance that throws costs its batch and nothing else', () => {
     return 10;
   });
   const scheduler = new DynamicScheduler(
-    [fake],
+    [unlimited(fake)],
     clock,
     { executed: () => undefined },
     { ...DEFAULTS, maxBatchSize: 1 },
@@ -296,7 +230,7 @@ test('an instance that throws costs its batch and nothing else', () => {
 test('the direct scheduler runs every request alone, in order', () => {
   const clock = new VirtualClock();
   const fake = new FakeInstance(clock, () => 10);
-  const client = new Client(new DirectScheduler([fake], clock, { executed: () => undefined }), clock);
+  const client = new Client(new DirectScheduler([unlimited(fake)], clock, { executed: () => undefined }), clock);
   for (let index = 0; index < 3; index++) client.send();
   clock.advance(1000);
   assert.deepEqual(fake.batches, [[0], [1], [2]]);
@@ -314,7 +248,7 @@ test('under random arrivals, sizes, shapes and cancels every request gets its ow
     preferredBatchSizes: fc.subarray([2, 4, 8]),
     maxQueueDelayMicros: fc.constantFrom(0, 50, 500),
     preserveOrdering: fc.boolean(),
-    maxQueueSize: fc.constantFrom(0, 3),
+    queue: fc.constantFrom(PLAIN_QUEUE, limitedTo(3)),
   });
   fc.assert(
     fc.property(
@@ -329,7 +263,7 @@ test('under random arrivals, sizes, shapes and cancels every request gets its ow
         );
         for (const { wait, rows, key, cancel } of steps) {
           const sent = client.send(rows, key);
-          if (cancel) sent.cancelled = true;
+          if (cancel) client.cancel(sent);
           clock.advance(wait);
         }
         clock.advance(1_000_000);

@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import { executionUnit } from '../../../../test/support/execution-unit.ts';
 import { BatchInput_Kind as Kind, BatchInputSchema, ConfigDataType } from '../../../protocol/index.ts';
 import type { ExecutionUnit } from '../contract.ts';
 import { batchInputTensors } from './batch-inputs.ts';
 
-const unit = (shape: readonly number[]): ExecutionUnit => ({
-  requestId: '',
-  inputs: [{ name: 'X', datatype: 'FP32', shape, data: new Uint8Array(0) }],
-  batchSize: shape[0] ?? 0,
-  outputs: undefined,
-  respond() {},
-  fail() {},
-});
+const unit = (shape: readonly number[]): ExecutionUnit =>
+  executionUnit({
+    inputs: [{ name: 'X', datatype: 'FP32', shape, data: new Uint8Array(0) }],
+    batchSize: shape[0] ?? 0,
+  });
 
 const CASES: readonly (readonly [keyof typeof Kind, readonly number[], readonly number[]])[] = [
   ['BATCH_ELEMENT_COUNT', [2], [6, 8]],

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { invalidArgument } from '../../../core/index.ts';
 import {
   configDataType,
+  ConfigDataType,
   configDataTypeName,
   type ModelConfig,
   ModelDynamicBatchingSchema,
@@ -36,12 +37,14 @@ export function completeConfig(config: ModelConfig, info: OnnxModelInfo, default
     const dims = config.maxBatchSize > 0 ? tensor.shape.slice(1) : tensor.shape;
     return dims.length === 0 ? [1n] : dims.map(BigInt);
   };
+  const added = addedTensors(config);
+  const isAdded = (tensor: OnnxTensorInfo): boolean => added.some((other) => other.name === tensor.name);
   if (config.input.length === 0) {
-    for (const tensor of info.inputs)
+    for (const tensor of info.inputs.filter((input) => !isAdded(input)))
       config.input.push(create(ModelInputSchema, completed(tensor, dimsOf(tensor), config)));
   }
   if (config.output.length === 0) {
-    for (const tensor of info.outputs) {
+    for (const tensor of info.outputs.filter((output) => !isAdded(output))) {
       config.output.push(create(ModelOutputSchema, completed(tensor, dimsOf(tensor), config)));
     }
   }
@@ -75,8 +78,10 @@ function unsupportedType(tensor: OnnxTensorInfo, model: string): Error {
  */
 export function checkConfig(config: ModelConfig, info: OnnxModelInfo): void {
   const targets = config.batchInput.flatMap((input) => input.targetName);
-  const required = config.input.filter((input) => !input.optional).length + targets.length;
-  const configured = config.input.length + targets.length;
+  const added = addedTensors(config);
+  const fixed = targets.length + added.filter((tensor) => tensor.kind === 'input').length;
+  const required = config.input.filter((input) => !input.optional).length + fixed;
+  const configured = config.input.length + fixed;
   if (required > info.inputs.length || configured < info.inputs.length) {
     throw invalidArgument(
       `unable to load model '${config.name}', configuration expects ${configured} inputs, model provides ${info.inputs.length}`,
@@ -86,6 +91,41 @@ export function checkConfig(config: ModelConfig, info: OnnxModelInfo): void {
   const scattered = new Set(config.batchOutput.flatMap((output) => output.targetName));
   for (const input of config.input) checkTensor(config, input, 'input', info.inputs, input.allowRaggedBatch);
   for (const output of config.output) checkTensor(config, output, 'output', info.outputs, scattered.has(output.name));
+  for (const tensor of added) {
+    checkTensor(config, tensor, tensor.kind, tensor.kind === 'input' ? info.inputs : info.outputs, false);
+  }
+}
+
+interface AddedTensor {
+  readonly kind: 'input' | 'output';
+  readonly name: string;
+  readonly dataType: ModelInput['dataType'];
+  readonly dims: readonly bigint[];
+}
+
+/** The tensors that a sequence scheduler adds to requests and takes out of answers: controls and states. */
+export function addedTensors(config: ModelConfig): readonly AddedTensor[] {
+  const choice = config.schedulingChoice;
+  if (choice.case !== 'sequenceBatching') return [];
+  const added: AddedTensor[] = [];
+  for (const { name, control: controls } of choice.value.controlInput) {
+    for (const control of controls) {
+      const dataType =
+        control.int32FalseTrue.length > 0
+          ? ConfigDataType.TYPE_INT32
+          : control.fp32FalseTrue.length > 0
+            ? ConfigDataType.TYPE_FP32
+            : control.boolFalseTrue.length > 0
+              ? ConfigDataType.TYPE_BOOL
+              : control.dataType;
+      added.push({ kind: 'input', name, dataType, dims: [1n] });
+    }
+  }
+  for (const { inputName, outputName, dataType, dims } of choice.value.state) {
+    added.push({ kind: 'input', name: inputName, dataType, dims });
+    added.push({ kind: 'output', name: outputName, dataType, dims });
+  }
+  return added;
 }
 
 /** `batch_input` and `batch_output` must name tensors that there are. */
@@ -122,7 +162,7 @@ function checkBatchTensors(config: ModelConfig, info: OnnxModelInfo): void {
 
 function checkTensor(
   config: ModelConfig,
-  tensor: ModelInput | ModelOutput,
+  tensor: Pick<ModelInput | ModelOutput, 'name' | 'dataType' | 'reshape'> & { readonly dims: readonly bigint[] },
   kind: 'input' | 'output',
   provided: readonly OnnxTensorInfo[],
   flat: boolean,

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { existsSync, statSync } from 'node:fs';
 import { internalError, invalidArgument, type ServerError, toServerError } from '../../../core/index.ts';
-import type { ModelConfig } from '../../../protocol/index.ts';
+import { ConfigDataType, type ModelConfig } from '../../../protocol/index.ts';
 import { modelFilenameFor } from '../../../repository/index.ts';
 import type { Backend, BackendModel, InstanceSpec, ModelContext } from '../contract.ts';
-import { checkConfig, completeConfig, DEFAULT_MAX_BATCH_SIZE } from './complete-config.ts';
+import { addedTensors, checkConfig, completeConfig, DEFAULT_MAX_BATCH_SIZE } from './complete-config.ts';
 import { type InstancePlan, OnnxInstance } from './instance.ts';
 import type { OnnxModelInfo, SessionOptions } from './messages.ts';
 import { sessionOptionsOf } from './session-options.ts';
@@ -124,10 +124,13 @@ function planOf(
   info: OnnxModelInfo,
 ): InstancePlan {
   const byName = new Map(info.outputs.map((output) => [output.name, output]));
-  const outputs = config.output.flatMap((output) => byName.get(output.name) ?? []);
+  const added = addedTensors(config);
+  const outputNames = [...config.output, ...added.filter((tensor) => tensor.kind === 'output')];
+  const outputs = outputNames.flatMap((output) => byName.get(output.name) ?? []);
   const plain = config.batchInput.length === 0 && config.batchOutput.length === 0;
   const fixedShapes =
     plain &&
+    added.every((tensor) => tensor.dims.every((dim) => dim >= 0n) && tensor.dataType !== ConfigDataType.TYPE_STRING) &&
     config.input.every((input) => {
       const dims = input.reshape ? input.reshape.shape : input.dims;
       return (

@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { executionUnit } from '../../../../test/support/execution-unit.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { identityModel } from '../../../../test/fixtures/onnx-builder.ts';
 import { ModelConfigSchema } from '../../../protocol/index.ts';
-import type { ExecutionUnit } from '../contract.ts';
 import { OnnxInstance } from './instance.ts';
 import { sessionOptionsOf } from './session-options.ts';
 import type { SessionThread } from './session-thread.ts';
@@ -76,14 +76,11 @@ test('an instance whose thread dies fails what it runs, then goes on on another 
   const run = (): Promise<string> =>
     new Promise((resolve) => {
       let answer = '';
-      const unit: ExecutionUnit = {
-        requestId: '',
+      const unit = executionUnit({
         inputs: [{ name: 'INPUT0', datatype: 'INT32', shape: [1, 1], data: Uint8Array.of(7, 0, 0, 0) }],
-        batchSize: 1,
-        outputs: undefined,
         respond: ([output]) => (answer = `value ${output?.data[0]}`),
         fail: (error) => (answer = error.message),
-      };
+      });
       instance.execute([unit], () => resolve(answer));
     });
   assert.equal(await run(), 'value 7');

@@ -1,35 +1,15 @@
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
-import {
-  describeLogSettings,
-  invalidArgument,
-  parseLogSettings,
-  ServerError,
-  toServerError,
-} from '../../../core/index.ts';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { describeLogSettings, parseLogSettings, ServerError } from '../../../core/index.ts';
 import { grpcFrame } from '../../../protocol/index.ts';
 import * as pb from '../../../protocol/generated/grpc_service_pb.js';
 import * as health from '../../../protocol/generated/health_pb.js';
-import {
-  configOverride,
-  cudaMemoryRefusal,
-  type Engine,
-  modelMetadata,
-  notSupported,
-  statisticsView,
-  TRACE_OFF,
-} from '../../engine/index.ts';
+import { type Engine, modelMetadata, notSupported, statisticsView, TRACE_OFF } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
-import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
+import type { GrpcCall, GrpcService } from './call.ts';
 import { modelInfer, modelStreamInfer } from './infer-calls.ts';
-
-type Start = (call: GrpcCall) => GrpcReceiver;
+import { repositoryMethods } from './repository-calls.ts';
+import { sharedMemoryMethods } from './shared-memory-calls.ts';
+import { parseMessage, type Start, unary } from './unary.ts';
 
 /** `GRPCInferenceService` and `grpc.health.v1.Health` over an engine. */
 export function createGrpcService(engine: Engine, identity: ServerIdentity): GrpcService {
@@ -46,43 +26,6 @@ export function createGrpcService(engine: Engine, identity: ServerIdentity): Grp
   methods.set('/grpc.health.v1.Health/Check', healthCheck(engine));
   methods.set('/grpc.health.v1.Health/Watch', healthWatch(engine));
   return (method, call) => methods.get(method)?.(call);
-}
-
-/** An RPC of one request and one response, by generated code. */
-function unary<In extends DescMessage, Out extends DescMessage>(
-  input: In,
-  output: Out,
-  handle: (request: MessageShape<In>) => MessageInitShape<Out> | Promise<MessageInitShape<Out>>,
-): Start {
-  return (call) => {
-    let seen = false;
-    const respond = async (message: Buffer): Promise<void> => {
-      try {
-        const answer = await handle(parse(input, message));
-        call.sendLast(grpcFrame(toBinary(output, create(output, answer))));
-      } catch (error) {
-        call.finish(toServerError(error));
-      }
-    };
-    return {
-      message(message) {
-        seen = true;
-        void respond(message);
-      },
-      end() {
-        if (!seen) call.finish(new ServerError('INVALID_ARG', 'the call came without a request message'));
-      },
-      cancel() {},
-    };
-  };
-}
-
-function parse<In extends DescMessage>(schema: In, message: Buffer): MessageShape<In> {
-  try {
-    return fromBinary(schema, message);
-  } catch (error) {
-    throw new ServerError('INVALID_ARG', `malformed ${schema.name} message`, { cause: error });
-  }
 }
 
 function statusMethods(engine: Engine, identity: ServerIdentity): Record<string, Start> {
@@ -141,106 +84,25 @@ function statisticsMessage(view: ReturnType<typeof statisticsView>): MessageInit
       cacheHit: duration(stats.cache_hit),
       cacheMiss: duration(stats.cache_miss),
     },
+    responseStats: Object.fromEntries(
+      Object.entries(view.response_stats).map(([position, stat]) => [
+        position,
+        {
+          computeInfer: duration(stat.compute_infer),
+          computeOutput: duration(stat.compute_output),
+          success: duration(stat.success),
+          fail: duration(stat.fail),
+          emptyResponse: duration(stat.empty_response),
+          cancel: duration(stat.cancel),
+        },
+      ]),
+    ),
     batchStats: view.batch_stats.map((batch) => ({
       batchSize: BigInt(batch.batch_size),
       computeInput: duration(batch.compute_input),
       computeInfer: duration(batch.compute_infer),
       computeOutput: duration(batch.compute_output),
     })),
-  };
-}
-
-function repositoryMethods(engine: Engine): Record<string, Start> {
-  return {
-    RepositoryIndex: unary(pb.RepositoryIndexRequestSchema, pb.RepositoryIndexResponseSchema, async ({ ready }) => {
-      const entries = await engine.index(ready);
-      return {
-        models: entries.map((entry) => ({
-          name: entry.name,
-          version: entry.version ?? '',
-          state: entry.state ?? '',
-          reason: entry.reason ?? '',
-        })),
-      };
-    }),
-    RepositoryModelLoad: unary(
-      pb.RepositoryModelLoadRequestSchema,
-      pb.RepositoryModelLoadResponseSchema,
-      async ({ modelName, parameters }) => {
-        await engine.load(modelName, loadOverride(parameters));
-        return {};
-      },
-    ),
-    RepositoryModelUnload: unary(
-      pb.RepositoryModelUnloadRequestSchema,
-      pb.RepositoryModelUnloadResponseSchema,
-      async ({ modelName }) => {
-        await engine.unload(modelName);
-        return {};
-      },
-    ),
-  };
-}
-
-function loadOverride(
-  parameters: MessageShape<typeof pb.RepositoryModelLoadRequestSchema>['parameters'],
-): string | undefined {
-  return configOverride(parameters, ({ parameterChoice }) => {
-    if (parameterChoice.case === 'stringParam') return parameterChoice.value;
-    throw invalidArgument("invalid value type for load parameter 'config', expected string_param.");
-  });
-}
-
-function sharedMemoryMethods(engine: Engine): Record<string, Start> {
-  return {
-    SystemSharedMemoryStatus: unary(
-      pb.SystemSharedMemoryStatusRequestSchema,
-      pb.SystemSharedMemoryStatusResponseSchema,
-      ({ name }) => ({
-        regions: Object.fromEntries(
-          engine.sharedMemory
-            .status(name)
-            .map((region) => [
-              region.name,
-              { name: region.name, key: region.key, offset: BigInt(region.offset), byteSize: BigInt(region.byteSize) },
-            ]),
-        ),
-      }),
-    ),
-    SystemSharedMemoryRegister: unary(
-      pb.SystemSharedMemoryRegisterRequestSchema,
-      pb.SystemSharedMemoryRegisterResponseSchema,
-      ({ name, key, offset, byteSize }) => {
-        engine.sharedMemory.register({ name, key, offset: Number(offset), byteSize: Number(byteSize) });
-        return {};
-      },
-    ),
-    SystemSharedMemoryUnregister: unary(
-      pb.SystemSharedMemoryUnregisterRequestSchema,
-      pb.SystemSharedMemoryUnregisterResponseSchema,
-      ({ name }) => {
-        if (name === '') engine.sharedMemory.unregisterAll();
-        else engine.sharedMemory.unregister(name);
-        return {};
-      },
-    ),
-    CudaSharedMemoryStatus: unary(
-      pb.CudaSharedMemoryStatusRequestSchema,
-      pb.CudaSharedMemoryStatusResponseSchema,
-      () => ({}),
-    ),
-    CudaSharedMemoryRegister: unary(
-      pb.CudaSharedMemoryRegisterRequestSchema,
-      pb.CudaSharedMemoryRegisterResponseSchema,
-      ({ name }) => {
-        throw cudaMemoryRefusal(name);
-      },
-    ),
-    CudaSharedMemoryUnregister: unary(
-      pb.CudaSharedMemoryUnregisterRequestSchema,
-      pb.CudaSharedMemoryUnregisterResponseSchema,
-      () => ({}),
-    ),
   };
 }
 
@@ -322,7 +184,7 @@ function healthWatch(engine: Engine): Start {
       timer.unref();
     };
     return {
-      message: (message) => watch(parse(health.HealthCheckRequestSchema, message).service),
+      message: (message) => watch(parseMessage(health.HealthCheckRequestSchema, message).service),
       end() {},
       cancel: () => clearInterval(timer),
     };

@@ -41,8 +41,7 @@ export const MODEL_ROUTES: Readonly<Record<string, Route>> = {
 
 export function statisticsReply(engine: Engine, name: string, version: string): HttpReply {
   const views = engine.modelsForStatistics(name, version).map((model) => {
-    const { batch_stats, ...head } = statisticsView(model);
-    return { ...head, response_stats: {}, batch_stats, memory_usage: [] };
+    return { ...statisticsView(model), memory_usage: [] };
   });
   return jsonReply(200, JSON.stringify({ model_stats: views }));
 }
