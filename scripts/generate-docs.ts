@@ -6,14 +6,19 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DescEnum, DescField, DescMessage } from '@bufbuild/protobuf';
-import { SERVE_FLAGS, REFUSED_FLAGS } from '../src/cli/serve-flags.ts';
+import { SERVE_FLAGS } from '../src/cli/serve-flags.ts';
+import { INERT_FLAGS, REFUSED_FLAGS } from '../src/cli/unsupported-flags.ts';
 import { ModelConfigSchema } from '../src/protocol/index.ts';
 import { EXTENSIONS } from '../src/server/frontends/identity.ts';
 import { HTTP_ENDPOINTS } from '../src/server/frontends/endpoints.ts';
 import {
+  CACHE_FAMILIES,
   CPU_FAMILIES,
   FAILURE_FAMILY,
+  FIRST_RESPONSE_FAMILY,
+  PROCESS_FAMILY,
   STAGE_FAMILIES,
+  SUMMARY_FAMILIES,
   TRITON_ALIAS_FAMILIES,
   TRITON_DUAL_FAMILIES,
   TRITON_FAMILIES,
@@ -39,8 +44,12 @@ function flags(): string {
     ]);
     return `## ${group}\n\n${table(['flag', 'value', 'default', 'meaning'], rows)}`;
   });
-  const refused = Object.keys(REFUSED_FLAGS).map((name) => `\`--${name}\``);
-  return `# Flags of \`goodput serve\`\n\n${NOTICE}\n\n${sections.join('\n\n')}\n\n## Refused by name\n\nThese tritonserver flags are known and not served by this version; giving one stops the start with a message.\n\n${refused.join(', ')}\n`;
+  const reasons = (entries: Readonly<Record<string, string>>): string =>
+    table(
+      ['flag', 'why'],
+      Object.entries(entries).map(([name, reason]) => [`\`--${name}\``, reason]),
+    );
+  return `# Flags of \`goodput serve\`\n\n${NOTICE}\n\n${sections.join('\n\n')}\n\n## Refused by name\n\nThese tritonserver flags cannot be honoured; giving one stops the start with the reason.\n\n${reasons(REFUSED_FLAGS)}\n\n## Without effect\n\nThese tritonserver flags tune parts that Goodput does not have. They are taken, and a warning says so.\n\n${reasons(INERT_FLAGS)}\n`;
 }
 
 function metrics(): string {
@@ -63,6 +72,21 @@ function metrics(): string {
       'Carries `reason` too: `REJECTED`, `CANCELED`, `BACKEND`, `OTHER`; all four exist at 0 from load.',
       [FAILURE_FAMILY],
     ),
+    section(
+      'Response cache',
+      'Of models whose responses are cached; durations are cumulative microseconds.',
+      CACHE_FAMILIES,
+    ),
+    section(
+      'Summaries',
+      'Quantiles over the last minute, with `--metrics-config summary_latencies=true`; label `quantile`.',
+      SUMMARY_FAMILIES,
+    ),
+    section(
+      'First response',
+      'Of decoupled models, with `--metrics-config histogram_latencies=true`; `model_metrics` in a configuration changes the bounds.',
+      [FIRST_RESPONSE_FAMILY],
+    ),
     section('Latency histograms', 'Labels `model`, `version`, `le`; seconds.', STAGE_FAMILIES),
     section(
       'Names of older guides: counts',
@@ -74,7 +98,7 @@ function metrics(): string {
       'Each carries a bare cumulative sum, for ratios, and `le` samples, for `histogram_quantile(0.99, triton_infer_request_duration_us{model="M"})`.',
       TRITON_DUAL_FAMILIES,
     ),
-    section('Machine and process', 'Without labels.', Object.values(CPU_FAMILIES)),
+    section('Machine and process', 'Without labels.', [...Object.values(CPU_FAMILIES), PROCESS_FAMILY]),
   ]
     .join('\n\n')
     .concat('\n');

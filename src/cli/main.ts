@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { didYouMean, errorMessage } from '../core/index.ts';
 import { compatCommand } from './compat.ts';
+import { explainCommand } from './explain.ts';
 import { UsageError } from './flags.ts';
 import { GOODPUT_DEFAULTS, serveCommand, TRITON_DEFAULTS } from './serve.ts';
 import { packageVersion } from './version.ts';
@@ -10,6 +11,8 @@ const USAGE = `Usage: goodput COMMAND [flags]
 Commands:
   serve         Serve model repositories over KServe v2 HTTP and gRPC
   tritonserver  The same with tritonserver's own defaults
+  explain batching MODEL
+                Why the batches of a running model had the sizes they had
   compat DIR    Write tritonserver, perf_analyzer, ... scripts that call goodput
   version       Print the version
 
@@ -22,6 +25,7 @@ const ABSENT_TOOLS: ReadonlySet<string> = new Set(['perf_analyzer', 'model-analy
 const COMMANDS: Readonly<Record<string, (argv: readonly string[]) => number | Promise<number>>> = {
   serve: (argv) => serveCommand(argv, GOODPUT_DEFAULTS),
   tritonserver: (argv) => serveCommand(argv, TRITON_DEFAULTS),
+  explain: explainCommand,
   compat: compatCommand,
   version: () => print(`goodput ${packageVersion()}\n`),
   '--version': () => print(`goodput ${packageVersion()}\n`),

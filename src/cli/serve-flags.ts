@@ -1,9 +1,8 @@
 import { LOG_FORMATS } from '../core/index.ts';
 import { MODEL_CONTROL_MODES } from '../server/engine/index.ts';
 import type { FlagSpec } from './flags.ts';
+import { ENDPOINT_FLAGS } from './endpoint-flag-specs.ts';
 import { RATE_LIMIT_MODES } from './rate-limit-flags.ts';
-
-const PORT = { kind: 'integer', minimum: 0, maximum: 65535 } as const;
 
 /** Every flag of `goodput serve`. Names and meanings are tritonserver's unless the text says otherwise. */
 export const SERVE_FLAGS: readonly FlagSpec[] = [
@@ -136,49 +135,7 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     group: 'Endpoints',
     help: 'Goodput only. Address of all endpoints; 0.0.0.0 opens them to the network.',
   },
-  { name: 'allow-http', kind: 'boolean', defaultText: 'true', group: 'Endpoints', help: 'Serve HTTP.' },
-  { name: 'http-port', ...PORT, defaultText: '8000', group: 'Endpoints', help: 'Port of HTTP; 0 takes a free one.' },
-  { name: 'http-address', kind: 'string', defaultText: '--host', group: 'Endpoints', help: 'Address of HTTP.' },
-  {
-    name: 'http-max-input-size',
-    kind: 'integer',
-    minimum: 1,
-    defaultText: '67108864',
-    group: 'Endpoints',
-    help: 'Longest HTTP request body in bytes, as sent and after decompression.',
-  },
-  { name: 'allow-grpc', kind: 'boolean', defaultText: 'true', group: 'Endpoints', help: 'Serve gRPC.' },
-  { name: 'grpc-port', ...PORT, defaultText: '8001', group: 'Endpoints', help: 'Port of gRPC; 0 takes a free one.' },
-  { name: 'grpc-address', kind: 'string', defaultText: '--host', group: 'Endpoints', help: 'Address of gRPC.' },
-  {
-    name: 'grpc-max-message-size',
-    kind: 'integer',
-    minimum: 1,
-    defaultText: '2147483647',
-    group: 'Endpoints',
-    help: 'Goodput only. Longest gRPC message taken, in bytes.',
-  },
-  {
-    name: 'allow-metrics',
-    kind: 'boolean',
-    defaultText: 'true',
-    group: 'Endpoints',
-    help: 'Serve Prometheus metrics.',
-  },
-  {
-    name: 'metrics-port',
-    ...PORT,
-    defaultText: '8002',
-    group: 'Endpoints',
-    help: 'Port of the metrics; 0 takes a free one.',
-  },
-  {
-    name: 'metrics-address',
-    kind: 'string',
-    defaultText: '--host',
-    group: 'Endpoints',
-    help: 'Address of the metrics.',
-  },
+  ...ENDPOINT_FLAGS,
   {
     name: 'cache-config',
     kind: 'string',
@@ -228,6 +185,50 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     help: 'Goodput only. ONNX instances that get a worker thread of their own; further ones share a pool, and the busiest of them change places with idle ones.',
   },
   {
+    name: 'trace-config',
+    kind: 'string',
+    multiple: true,
+    defaultText: 'level=OFF, rate=1000, count=-1, mode=triton',
+    group: 'Tracing',
+    help: 'level=OFF|TIMESTAMPS|TENSORS (several times for both), rate=N, count=N, mode=triton|opentelemetry; triton,file=PATH and triton,log-frequency=N; opentelemetry,url=URL, resource=KEY=VALUE, bsp_max_queue_size, bsp_schedule_delay, bsp_max_export_batch_size.',
+  },
+  {
+    name: 'trace-file',
+    kind: 'string',
+    defaultText: 'see --trace-config',
+    group: 'Tracing',
+    help: 'Deprecated by Triton: the same as --trace-config=triton,file=PATH.',
+  },
+  {
+    name: 'trace-level',
+    kind: 'string',
+    multiple: true,
+    defaultText: 'see --trace-config',
+    group: 'Tracing',
+    help: 'Deprecated by Triton: the same as --trace-config=level=LEVEL.',
+  },
+  {
+    name: 'trace-rate',
+    kind: 'integer',
+    defaultText: 'see --trace-config',
+    group: 'Tracing',
+    help: 'Deprecated by Triton: the same as --trace-config=rate=N.',
+  },
+  {
+    name: 'trace-count',
+    kind: 'integer',
+    defaultText: 'see --trace-config',
+    group: 'Tracing',
+    help: 'Deprecated by Triton: the same as --trace-config=count=N.',
+  },
+  {
+    name: 'trace-log-frequency',
+    kind: 'integer',
+    defaultText: 'see --trace-config',
+    group: 'Tracing',
+    help: 'Deprecated by Triton: the same as --trace-config=triton,log-frequency=N.',
+  },
+  {
     name: 'log-verbose',
     kind: 'integer',
     minimum: 0,
@@ -254,65 +255,3 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     help: 'File to append the log to.',
   },
 ];
-
-const LATER = 'this version of goodput does not have it';
-
-/** tritonserver flags that are known and not served: they are refused by name instead of being ignored. */
-export const REFUSED_FLAGS: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    'reuse-http-port',
-    'http-thread-count',
-    'http-restricted-api',
-    'http-header-forward-pattern',
-    'reuse-grpc-port',
-    'grpc-header-forward-pattern',
-    'grpc-infer-thread-count',
-    'grpc-infer-max-inference-request-count',
-    'grpc-infer-allocation-pool-size',
-    'grpc-max-response-pool-size',
-    'grpc-use-ssl',
-    'grpc-use-ssl-mutual',
-    'grpc-server-cert',
-    'grpc-server-key',
-    'grpc-root-cert',
-    'grpc-infer-response-compression-level',
-    'grpc-keepalive-time',
-    'grpc-keepalive-timeout',
-    'grpc-keepalive-permit-without-calls',
-    'grpc-http2-max-pings-without-data',
-    'grpc-http2-min-recv-ping-interval-without-data',
-    'grpc-http2-max-ping-strikes',
-    'grpc-max-connection-age',
-    'grpc-max-connection-age-grace',
-    'grpc-restricted-protocol',
-    'allow-sagemaker',
-    'sagemaker-port',
-    'sagemaker-safe-port-range',
-    'sagemaker-thread-count',
-    'allow-vertex-ai',
-    'vertex-ai-port',
-    'vertex-ai-thread-count',
-    'vertex-ai-default-model',
-    'allow-gpu-metrics',
-    'allow-cpu-metrics',
-    'metrics-interval-ms',
-    'metrics-config',
-    'trace-config',
-    'trace-file',
-    'trace-level',
-    'trace-rate',
-    'trace-count',
-    'trace-log-frequency',
-    'backend-directory',
-    'repoagent-directory',
-    'cache-directory',
-    'pinned-memory-pool-byte-size',
-    'cuda-memory-pool-byte-size',
-    'cuda-virtual-address-size',
-    'min-supported-compute-capability',
-    'buffer-manager-thread-count',
-    'host-policy',
-    'model-load-gpu-limit',
-    'enable-peer-access',
-  ].map((name) => [name, LATER]),
-);

@@ -4,10 +4,14 @@ import { createIdentityBackend } from '../server/backends/identity/index.ts';
 import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
 import { type EngineOptions, MODEL_CONTROL_MODES } from '../server/engine/index.ts';
 import { cacheChoice } from './cache-flags.ts';
+import { compressionLevel, connectionLimits, forwardPattern, restrictions, tlsOptions } from './endpoint-flags.ts';
 import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
+import { metricsOptions } from './metrics-flags.ts';
 import { rateLimits } from './rate-limit-flags.ts';
-import { REFUSED_FLAGS, SERVE_FLAGS } from './serve-flags.ts';
-import { type EndpointAddress, type RunningServer, startServer } from './start-server.ts';
+import { SERVE_FLAGS } from './serve-flags.ts';
+import { INERT_FLAGS, REFUSED_FLAGS } from './unsupported-flags.ts';
+import { type EndpointAddress, type RunningServer, type ServerOptions, startServer } from './start-server.ts';
+import { tracingOptions } from './trace-flags.ts';
 import { packageVersion } from './version.ts';
 
 /** Defaults that differ between `goodput serve` and the same server under the name `tritonserver`. */
@@ -38,30 +42,46 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
     process.stdout.write(`Usage: goodput serve --model-repository=DIR [flags]\n\n${formatFlags(SERVE_FLAGS)}\n`);
     return 0;
   }
-  const flags = parseFlags(argv, SERVE_FLAGS, REFUSED_FLAGS);
+  const inert = splitInert(argv);
+  const flags = parseFlags(inert.rest, SERVE_FLAGS, REFUSED_FLAGS);
   const logger = loggerOf(flags);
+  for (const name of inert.names) logger.warn(`--${name} has no effect: ${INERT_FLAGS[name]}`);
   const options = await engineOptions(flags, defaults, logger);
   const stopped = untilSignal();
   surviveMistakes(logger);
+  const serverOptions: ServerOptions = {
+    engine: options,
+    backends: [
+      createIdentityBackend(),
+      createOnnxruntimeBackend({
+        ...DEFAULT_POOL_LIMITS,
+        dedicated: flags.number('onnxruntime-threads', DEFAULT_POOL_LIMITS.dedicated),
+      }),
+    ],
+    serverName: flags.string('id', 'triton'),
+    http: endpoint(flags, 'http', 8000, defaults),
+    grpc: endpoint(flags, 'grpc', 8001, defaults),
+    metrics: endpoint(flags, 'metrics', 8002, defaults),
+    httpOptions: {
+      restrictions: restrictions(flags, 'http'),
+      forward: forwardPattern(flags, 'http-header-forward-pattern'),
+      maxInputBytes: flags.number('http-max-input-size', 64 * 1024 * 1024),
+    },
+    grpcOptions: {
+      restrictions: restrictions(flags, 'grpc'),
+      forward: forwardPattern(flags, 'grpc-header-forward-pattern'),
+      maxMessageBytes: flags.number('grpc-max-message-size', 2 ** 31 - 1),
+      compressionLevel: compressionLevel(flags),
+      tls: tlsOptions(flags),
+      connections: connectionLimits(flags),
+      delayMillis: Number(process.env['TRITONSERVER_SERVER_DELAY_GRPC_RESPONSE_SEC'] ?? 0) * 1000,
+    },
+    metricsOptions: metricsOptions(flags),
+    surviveFailedStart: flags.has('exit-on-error') && !flags.boolean('exit-on-error', true),
+  };
   let server: RunningServer;
   try {
-    server = await startServer({
-      engine: options,
-      backends: [
-        createIdentityBackend(),
-        createOnnxruntimeBackend({
-          ...DEFAULT_POOL_LIMITS,
-          dedicated: flags.number('onnxruntime-threads', DEFAULT_POOL_LIMITS.dedicated),
-        }),
-      ],
-      serverName: flags.string('id', 'triton'),
-      http: endpoint(flags, 'http', 8000, defaults),
-      grpc: endpoint(flags, 'grpc', 8001, defaults),
-      metrics: endpoint(flags, 'metrics', 8002, defaults),
-      maxInputBytes: flags.number('http-max-input-size', 64 * 1024 * 1024),
-      maxMessageBytes: flags.number('grpc-max-message-size', 2 ** 31 - 1),
-      surviveFailedStart: flags.has('exit-on-error') && !flags.boolean('exit-on-error', true),
-    });
+    server = await startServer(serverOptions);
   } catch (error) {
     logger.error(`error: creating server: ${errorMessage(error)}`);
     return 1;
@@ -89,6 +109,23 @@ function surviveMistakes(logger: Logger): void {
       );
     });
   }
+}
+
+/** Takes the flags without effect out of a command line, with their values. */
+function splitInert(argv: readonly string[]): { readonly names: readonly string[]; readonly rest: readonly string[] } {
+  const names: string[] = [];
+  const rest: string[] = [];
+  for (let index = 0; index < argv.length; index++) {
+    const argument = argv[index] ?? '';
+    const name = /^--([^=]+)/.exec(argument)?.[1]?.replaceAll('_', '-') ?? '';
+    if (!(name in INERT_FLAGS)) {
+      rest.push(argument);
+      continue;
+    }
+    names.push(name);
+    if (!argument.includes('=') && !(argv[index + 1] ?? '--').startsWith('--')) index++;
+  }
+  return { names, rest };
 }
 
 function untilSignal(): Promise<string> {
@@ -139,6 +176,8 @@ async function engineOptions(flags: FlagValues, defaults: ServeDefaults, logger:
     cache: cache?.create,
     sharedCache: cache?.shared ?? false,
     rateLimits: rateLimits(flags),
+    summaries: metricsOptions(flags).summaryLatencies,
+    tracing: tracingOptions(flags),
     random: Math.random,
     startThreshold: Number(process.env['TRITONSERVER_DELAY_SCHEDULER'] ?? 0),
     backlogThreshold: Number(process.env['TRITONSERVER_BACKLOG_DELAY_SCHEDULER'] ?? 0),
@@ -171,6 +210,7 @@ function endpoint(
   if (!flags.boolean(`allow-${kind}`, true)) return undefined;
   return {
     host: flags.string(`${kind}-address`, flags.string('host', defaults.host)),
+    reusePort: kind !== 'metrics' && flags.boolean(`reuse-${kind}-port`, false),
     port: flags.number(`${kind}-port`, port),
   };
 }

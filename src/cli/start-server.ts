@@ -1,10 +1,23 @@
 import { errorMessage, type Logger } from '../core/index.ts';
 import type { Backend } from '../server/backends/contract.ts';
 import { Engine, type EngineOptions } from '../server/engine/index.ts';
-import { createGrpcService, listenGrpc } from '../server/frontends/grpc/index.ts';
-import { createHttpHandler, errorReply, type HttpHandler, listenHttp } from '../server/frontends/http/index.ts';
+import {
+  type ConnectionLimits,
+  createGrpcService,
+  listenGrpc,
+  type TlsOptions,
+} from '../server/frontends/grpc/index.ts';
+import {
+  createHeaderForwarding,
+  createHttpHandler,
+  errorReply,
+  type HttpHandler,
+  listenHttp,
+  NO_FORWARDING,
+} from '../server/frontends/http/index.ts';
 import { EXTENSIONS, type ServerIdentity } from '../server/frontends/identity.ts';
-import { createMetricsRenderer } from '../server/frontends/metrics/index.ts';
+import { createMetricsRenderer, type MetricsOptions } from '../server/frontends/metrics/index.ts';
+import type { Restrictions } from '../server/frontends/restrictions.ts';
 import { EXPOSITION_CONTENT_TYPE } from '../telemetry/index.ts';
 import { packageVersion } from './version.ts';
 
@@ -12,6 +25,26 @@ import { packageVersion } from './version.ts';
 export interface EndpointAddress {
   readonly host: string;
   readonly port: number;
+  /** Other processes may listen on the same port. */
+  readonly reusePort: boolean;
+}
+
+/** What only the HTTP endpoint has. */
+export interface HttpOptions {
+  readonly restrictions: Restrictions;
+  readonly forward: RegExp | undefined;
+  readonly maxInputBytes: number;
+}
+
+/** What only the gRPC endpoint has. */
+export interface GrpcOptions {
+  readonly restrictions: Restrictions;
+  readonly forward: RegExp | undefined;
+  readonly maxMessageBytes: number;
+  readonly compressionLevel: number;
+  readonly tls: TlsOptions | undefined;
+  readonly connections: ConnectionLimits;
+  readonly delayMillis: number;
 }
 
 export interface ServerOptions {
@@ -21,8 +54,9 @@ export interface ServerOptions {
   readonly http: EndpointAddress | undefined;
   readonly grpc: EndpointAddress | undefined;
   readonly metrics: EndpointAddress | undefined;
-  readonly maxInputBytes: number;
-  readonly maxMessageBytes: number;
+  readonly httpOptions: HttpOptions;
+  readonly grpcOptions: GrpcOptions;
+  readonly metricsOptions: MetricsOptions;
   /** When the models cannot be loaded at all, answer that the server is not live instead of failing. */
   readonly surviveFailedStart: boolean;
 }
@@ -64,19 +98,21 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
     return listener.port;
   };
   try {
-    const http = await open('HTTPService', options.http, ({ host, port }) =>
-      listenHttp(createHttpHandler({ engine, identity, host }), {
-        host,
-        port,
-        maxInputBytes: options.maxInputBytes,
+    const http = await open('HTTPService', options.http, (address) => {
+      const { restrictions, forward, maxInputBytes } = options.httpOptions;
+      const forwarding = forward ? createHeaderForwarding(forward) : NO_FORWARDING;
+      const handler = createHttpHandler({ engine, identity, host: address.host, restrictions, forwarding });
+      return listenHttp(handler, { ...address, maxInputBytes, logger });
+    });
+    const grpc = await open('GRPCInferenceService', options.grpc, (address) =>
+      listenGrpc(createGrpcService({ engine, identity, ...options.grpcOptions }), {
+        ...address,
+        ...options.grpcOptions,
         logger,
       }),
     );
-    const grpc = await open('GRPCInferenceService', options.grpc, ({ host, port }) =>
-      listenGrpc(createGrpcService(engine, identity), { host, port, maxMessageBytes: options.maxMessageBytes, logger }),
-    );
-    const metrics = await open('Metrics Service', options.metrics, ({ host, port }) =>
-      listenHttp(metricsHandler(engine), { host, port, maxInputBytes: 0, logger }),
+    const metrics = await open('Metrics Service', options.metrics, (address) =>
+      listenHttp(metricsHandler(engine, options.metricsOptions), { ...address, maxInputBytes: 0, logger }),
     );
     opened?.();
     try {
@@ -112,8 +148,8 @@ async function stop(
 }
 
 /** `GET /metrics`. */
-function metricsHandler(engine: Engine): HttpHandler {
-  const render = createMetricsRenderer(engine);
+function metricsHandler(engine: Engine, options: MetricsOptions): HttpHandler {
+  const render = createMetricsRenderer(engine, options);
   return (request, reply) => {
     const path = request.target.split('?')[0];
     if (path !== '/metrics') reply(errorReply(404, 'Not Found'));

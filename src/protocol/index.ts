@@ -1,5 +1,6 @@
 export * from './infer-request-codec.ts';
 export * from './infer-response-codec.ts';
+export * from './generate-json.ts';
 export * from './inference.ts';
 export * from './json-text.ts';
 export * from './kserve-json.ts';

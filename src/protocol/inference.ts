@@ -59,6 +59,17 @@ export interface InferenceRequest {
   readonly timeoutMicros: number;
   /** Requests with the same text get the same version of a model whose traffic is split. */
   readonly stickiness?: string;
+  /** How it came, for traces. */
+  readonly arrival?: Arrival;
+}
+
+/** When a request came in, on the server's clock in nanoseconds, and the trace that its client has it in. */
+export interface Arrival {
+  readonly protocol: 'HTTP' | 'GRPC';
+  readonly startNs: number;
+  readonly endNs: number;
+  /** W3C trace context. */
+  readonly traceparent: string | undefined;
 }
 
 /** One response. Its tensors may be views on a buffer that is used again after `release` is called. */

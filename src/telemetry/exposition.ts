@@ -1,6 +1,7 @@
 import type { Histogram } from './histogram.ts';
+import type { Summary } from './summary.ts';
 
-export const METRIC_TYPES = ['counter', 'gauge', 'histogram', 'untyped'] as const;
+export const METRIC_TYPES = ['counter', 'gauge', 'histogram', 'summary', 'untyped'] as const;
 export type MetricType = (typeof METRIC_TYPES)[number];
 
 export type Labels = Readonly<Record<string, string>>;
@@ -35,6 +36,15 @@ export class Exposition {
     this.buckets(`${name}_bucket`, labels, histogram, scale);
     this.sample(`${name}_sum`, labels, histogram.sum * scale);
     this.sample(`${name}_count`, labels, histogram.count);
+  }
+
+  summary(name: string, labels: Labels, summary: Summary, quantiles: readonly number[]): void {
+    this.sample(`${name}_count`, labels, summary.count);
+    this.sample(`${name}_sum`, labels, summary.sum);
+    const values = summary.quantiles(quantiles);
+    quantiles.forEach((quantile, index) => {
+      this.sample(name, { ...labels, quantile: String(quantile) }, values[index] ?? Number.NaN);
+    });
   }
 
   /** Only the cumulative `le` samples. */

@@ -1,2 +1,4 @@
 export * from './exposition.ts';
 export * from './histogram.ts';
+export * from './request-trace.ts';
+export * from './summary.ts';

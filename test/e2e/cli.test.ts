@@ -63,7 +63,7 @@ describe('the command', () => {
         ['serve', '--model-repository=x', '--rate-limit-resource=r'],
         /--rate-limit-resource option format is '<resource_name>:<count>:<device>' or '<resource_name>:<count>'\. Got r/,
       ],
-      [['serve', '--sagemaker-port=1'], /--sagemaker-port is not supported: this version of goodput does not have it/],
+      [['serve', '--sagemaker-port=1'], /--sagemaker-port is not supported: SageMaker endpoints are not served/],
       [['serve', '--model-repository=x', '--load-model=m'], /--load-model needs --model-control-mode=explicit/],
       [
         ['serve', '--model-repository=x', '--model-control-mode=explicit', '--load-model=*', '--load-model=m'],

@@ -186,10 +186,10 @@ describe('HTTP', () => {
     [
       'POST',
       '/v2/models/simple/generate',
-      '{"text_input":"x"}',
-      501,
+      `{"INPUT0":${SIXTEEN},"INPUT1":${SIXTEEN},"id":"g1"}`,
+      200,
       'application/json',
-      /not supported by this version/,
+      '{"OUTPUT0":[2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32],"OUTPUT1":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"id":"g1","model_name":"simple","model_version":"1"}',
     ],
     ['GET', '/v2/systemsharedmemory/status', undefined, 200, 'application/json', '[]'],
     [
@@ -255,10 +255,10 @@ describe('HTTP', () => {
     [
       'POST',
       '/v2/trace/setting',
-      '{"trace_level":["TIMESTAMPS"]}',
+      '{"trace_file":"elsewhere"}',
       501,
       'application/json',
-      /tracing is not supported/,
+      /trace file location can not be updated through network protocol/,
     ],
   ];
   for (const [method, path, text, status, type, expected] of table) {

@@ -123,6 +123,7 @@ export class SequenceClient {
       priority: 0,
       timeoutMicros: 0,
       sequence: id === undefined ? undefined : { id, start: step.start ?? false, end: step.end ?? false },
+      trace: undefined,
       cancelled: false,
       answer: undefined,
       outputNames: [],

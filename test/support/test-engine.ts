@@ -8,7 +8,20 @@ import {
 import { NO_DEVICES } from '../../src/repository/index.ts';
 import { createIdentityBackend } from '../../src/server/backends/identity/index.ts';
 import { createOnnxruntimeBackend } from '../../src/server/backends/onnxruntime/index.ts';
-import { Engine, type EngineOptions } from '../../src/server/engine/index.ts';
+import {
+  DEFAULT_TRACE_SETTINGS,
+  Engine,
+  type EngineOptions,
+  type OpenTelemetryOptions,
+} from '../../src/server/engine/index.ts';
+
+const NO_TELEMETRY: OpenTelemetryOptions = {
+  url: '',
+  resource: new Map(),
+  maxQueueSize: 1,
+  scheduleDelayMillis: 1000,
+  maxExportBatchSize: 1,
+};
 
 export function engineOptions(repository: string, change: Partial<EngineOptions> = {}): EngineOptions {
   return {
@@ -28,6 +41,8 @@ export function engineOptions(repository: string, change: Partial<EngineOptions>
     cache: undefined,
     sharedCache: false,
     rateLimits: undefined,
+    summaries: false,
+    tracing: { settings: DEFAULT_TRACE_SETTINGS, openTelemetry: NO_TELEMETRY },
     random: Math.random,
     startThreshold: 0,
     backlogThreshold: 0,

@@ -1,5 +1,6 @@
-import { invalidArgument, notFound, ServerError, unsupported } from '../../core/index.ts';
-import type { InferenceRequest } from '../../protocol/index.ts';
+import { invalidArgument, notFound, ServerError } from '../../core/index.ts';
+import type { Arrival, InferenceRequest } from '../../protocol/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import { isSafeModelName, scanRepositories } from '../../repository/index.ts';
 import type { Backend } from '../backends/contract.ts';
 import { RateLimiter } from '../schedulers/index.ts';
@@ -13,6 +14,7 @@ import type { OutcomeSink } from './pending-inference.ts';
 import { RepositoryPoller } from './repository-poller.ts';
 import type { ResponseCache } from './response-cache.ts';
 import { SharedMemoryRegions } from './shared-memory.ts';
+import { type TraceSettings, type TraceSettingValue, Tracer } from './tracing/index.ts';
 import type { TrafficSplit } from './traffic.ts';
 
 /** The server's life, from the outside. */
@@ -28,6 +30,7 @@ export class Engine {
   private readonly control: ModelControl;
   private readonly poller: RepositoryPoller;
   private readonly cache: ResponseCache | undefined;
+  private readonly tracer: Tracer;
   private state: EngineState = { kind: 'starting' };
   private inflightBytes = 0;
   private inflight = 0;
@@ -37,6 +40,7 @@ export class Engine {
     this.backends = new Map(backends.map((backend) => [backend.name, backend]));
     this.registry = new ModelRegistry(options.namespacing);
     this.cache = options.cache?.();
+    this.tracer = new Tracer(options.tracing, options.logger);
     const limiter = options.rateLimits ? new RateLimiter(options.rateLimits, options.clock) : undefined;
     const context = { options, backends: this.backends, cache: this.cache, limiter };
     this.loader = new ModelLoader(context, this.registry);
@@ -139,16 +143,61 @@ export class Engine {
       if (output.sharedMemory) this.sharedMemory.checkOutput(output.sharedMemory);
     }
     const resolved = this.sharedMemory.resolveInputs(request);
-    const cancel = model.infer(resolved, (outcome) => {
-      if (outcome.kind === 'empty-final' || outcome.final) {
-        this.inflightBytes -= bytes;
-        this.inflight--;
-      }
-      sink(outcome);
-    });
+    const trace = this.tracer.active
+      ? this.tracer.sample(model.name, request.id, request.arrival?.traceparent)
+      : undefined;
+    const deliver = trace ? this.traced(trace, request.arrival, sink) : sink;
+    const cancel = model.infer(
+      resolved,
+      (outcome) => {
+        if (outcome.kind === 'empty-final' || outcome.final) {
+          this.inflightBytes -= bytes;
+          this.inflight--;
+        }
+        deliver(outcome);
+      },
+      undefined,
+      trace,
+    );
     this.inflightBytes += bytes;
     this.inflight++;
     return cancel;
+  }
+
+  /** Marks in the trace when a request came in and when its answers go out. */
+  private traced(trace: RequestTrace, arrival: Arrival | undefined, sink: OutcomeSink): OutcomeSink {
+    const { clock } = this.options;
+    const wire = arrival?.protocol === 'GRPC' ? 'GRPC_WAITREAD' : 'HTTP_RECV';
+    if (arrival) {
+      trace.mark(`${wire}_START`, arrival.startNs);
+      trace.mark(`${wire}_END`, arrival.endNs);
+    }
+    return (outcome) => {
+      const final = outcome.kind === 'empty-final' || outcome.final;
+      const start = clock.now();
+      sink(outcome);
+      if (!final) return;
+      trace.mark('INFER_RESPONSE_COMPLETE', start);
+      if (!arrival) return;
+      trace.mark(`${arrival.protocol}_SEND_START`, start);
+      trace.mark(`${arrival.protocol}_SEND_END`, clock.now());
+    };
+  }
+
+  /** Whether requests may be traced: front ends then say how they came. */
+  get tracing(): boolean {
+    return this.tracer.active;
+  }
+
+  /**
+   * Trace settings of a model, or of all with an empty name.
+   * @throws INVALID_ARG for a model that is not loaded
+   */
+  traceSettings(name: string, change: Readonly<Record<string, TraceSettingValue>>): TraceSettings {
+    if (name !== '' && this.registry.readyVersions(this.registry.keyFor(name)).length === 0) {
+      throw invalidArgument(`Request for unknown model : ${name}`);
+    }
+    return this.tracer.change(name, change);
   }
 
   async index(readyOnly: boolean): Promise<readonly IndexEntry[]> {
@@ -173,6 +222,11 @@ export class Engine {
   /** Shares the requests that name no version out between the versions of a model; see `ModelControl`. */
   setTraffic(name: string, percent: ReadonlyMap<number, number>, stickyHeader?: string): void {
     this.control.setTraffic(name, percent, stickyHeader);
+  }
+
+  /** The header that ties clients of a model to one of its versions, if its traffic is split. */
+  stickyHeader(name: string): string | undefined {
+    return this.registry.hasTraffic ? this.traffic(name)?.stickyHeader : undefined;
   }
 
   /** Percent by version, and the header that ties clients to one; `undefined` when the newest version gets all. */
@@ -207,6 +261,7 @@ export class Engine {
     clearInterval(timer);
     this.sharedMemory.unregisterAll();
     await this.cache?.[Symbol.asyncDispose]();
+    await this.tracer.close();
     await Promise.all([...this.backends.values()].map((backend) => backend[Symbol.asyncDispose]()));
   }
 }
@@ -215,9 +270,4 @@ function inputBytes(request: InferenceRequest): number {
   let bytes = 0;
   for (const input of request.inputs) bytes += input.data.length;
   return bytes;
-}
-
-/** The refusal of a protocol feature that this build does not have. */
-export function notSupported(feature: string): ServerError {
-  return unsupported(`${feature} is not supported by this version of goodput`);
 }

@@ -1,4 +1,4 @@
-export { Engine, notSupported } from './engine.ts';
+export { Engine } from './engine.ts';
 export type { LoadedModel } from './loaded-model.ts';
 export type { LoadOverride } from './file-overrides.ts';
 export { loadOverride } from './load-parameters.ts';
@@ -8,6 +8,6 @@ export { LocalCache, type ResponseCache, StoreCache } from './response-cache.ts'
 export { type EngineOptions, MODEL_CONTROL_MODES } from './options.ts';
 export { cudaMemoryRefusal } from './shared-memory.ts';
 export { sharedMemoryOutputs } from './shared-memory-outputs.ts';
-export { FAILURE_REASONS, type ModelStatistics } from './statistics.ts';
-export { modelMetadata, statisticsView } from './views.ts';
-export { TRACE_OFF } from './trace-settings.ts';
+export { FAILURE_REASONS, type ModelStatistics, type SummaryName } from './statistics.ts';
+export { type BatchingView, batchingView, modelMetadata, statisticsView } from './views.ts';
+export * from './tracing/index.ts';

@@ -11,12 +11,14 @@ import {
   type ScheduledInstance,
   type StepConfig,
 } from '../schedulers/index.ts';
+import { Summary } from '../../telemetry/index.ts';
 import { buildEnsemble } from './ensemble-graph.ts';
 import { readInitialStates } from './initial-states.ts';
 import { LoadedModel } from './loaded-model.ts';
 import type { EngineOptions } from './options.ts';
 import type { ResponseCache } from './response-cache.ts';
 import { addedTensors, createScheduler } from './scheduling.ts';
+import type { StatisticsOptions } from './statistics.ts';
 import { warmUp } from './warmup.ts';
 
 /** What loading a version needs of the engine. */
@@ -68,6 +70,8 @@ export async function loadModelVersion(
       model,
       instances,
       labels: source.labels,
+      statistics: statisticsOptions(config, options),
+      namespace: namespaceOf(source, options),
       cache: cacheOf(config, context),
       scheduler: (hooks) => createScheduler(config, scheduled, { clock: options.clock, hooks, states, options }),
       released: () => seats.leave(),
@@ -95,6 +99,8 @@ async function loadEnsemble(source: ModelSource, version: number, context: LoadC
     model: undefined,
     instances: [],
     labels: ensembleLabels(source, context, plan.steps),
+    statistics: statisticsOptions(config, context.options),
+    namespace: namespaceOf(source, context.options),
     cache: cacheOf(config, context),
     scheduler: (hooks) => new EnsembleScheduler(plan, (step) => context.findStep(step), clock, hooks),
     released: () => undefined,
@@ -129,6 +135,22 @@ function cacheOf(
     `model '${config.name}' enables the response cache, and the server has none: start it with --cache-config=local,size=BYTES`,
   );
   return undefined;
+}
+
+function namespaceOf({ folder }: ModelSource, { namespacing }: EngineOptions): string {
+  return namespacing ? folder.repository : '';
+}
+
+/** `model_metrics` may give the first-response histogram other bounds. */
+function statisticsOptions(config: ModelConfig, { summaries, clock, random }: EngineOptions): StatisticsOptions {
+  const control = config.modelMetrics?.metricControl.find(
+    (entry) => entry.metricIdentifier?.family === 'nv_inference_first_response_histogram_ms',
+  );
+  const buckets = control?.metricOptions.value?.buckets;
+  return {
+    summary: summaries ? () => new Summary(() => clock.epochMillis(), random) : undefined,
+    firstResponseBuckets: buckets && buckets.length > 0 ? buckets : undefined,
+  };
 }
 
 function findBackend(config: ModelConfig, backends: ReadonlyMap<string, Backend>): Backend {

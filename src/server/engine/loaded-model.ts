@@ -1,6 +1,7 @@
-import { type Clock, type ServerError } from '../../core/index.ts';
+import { type Clock, NANOS_PER_MILLI, type ServerError } from '../../core/index.ts';
 import type { InferenceOutcome, InferenceRequest, ModelConfig, Parameters } from '../../protocol/index.ts';
 import type { ModelSource } from '../../repository/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Shape } from '../../tensor/index.ts';
 import type { BackendInstance, BackendModel, ExecutionReport } from '../backends/contract.ts';
 import {
@@ -14,7 +15,8 @@ import {
 import { type CachedModel, CachingRequest } from './cached-model.ts';
 import { checkRequest, type ModelInterface } from './check-request.ts';
 import { type InferenceHost, type OutcomeSink, PendingInference } from './pending-inference.ts';
-import { type FailureReason, ModelStatistics } from './statistics.ts';
+import { type FailureReason, ModelStatistics, type StatisticsOptions } from './statistics.ts';
+import { traceTensors } from './tracing/index.ts';
 import { inputSpecs, outputSpecs, type TensorSpec } from './tensor-spec.ts';
 
 /** What a version of a model is made of. */
@@ -27,6 +29,8 @@ export interface ModelParts {
   readonly instances: readonly BackendInstance[];
   readonly labels: ReadonlyMap<string, readonly string[]>;
   readonly cache: CachedModel | undefined;
+  readonly statistics: StatisticsOptions;
+  readonly namespace: string;
   /** Makes the scheduler; its executions are reported to `hooks`. */
   readonly scheduler: (hooks: SchedulerHooks) => Scheduler;
   /** Called once the instances are gone. */
@@ -46,7 +50,9 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly labels: ReadonlyMap<string, readonly string[]>;
-  readonly statistics = new ModelStatistics();
+  readonly statistics: ModelStatistics;
+  /** The repository that the name belongs to; empty unless names are per repository. */
+  readonly namespace: string;
   private readonly parts: ModelParts;
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
@@ -70,6 +76,8 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     this.inputs = inputSpecs(config);
     this.outputs = outputSpecs(config);
     this.clock = parts.clock;
+    this.statistics = new ModelStatistics(parts.statistics);
+    this.namespace = parts.namespace;
     this.scheduler = parts.scheduler({ executed: (execution) => this.executed(execution) });
   }
 
@@ -92,10 +100,16 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
    * @returns a function that cancels the request: when it still waits it is answered as cancelled, and what runs is
    * told so
    */
-  infer(request: InferenceRequest, sink: OutcomeSink, executed?: (report: ExecutionReport) => void): () => void {
+  infer(
+    request: InferenceRequest,
+    sink: OutcomeSink,
+    executed?: (report: ExecutionReport) => void,
+    trace?: RequestTrace,
+  ): () => void {
     const receivedAt = this.clock.now();
-    const checked = this.check(request, receivedAt);
-    const inference = new PendingInference(this, request, checked, receivedAt, this.clock.now(), sink, executed);
+    const checked = this.check(request, receivedAt, trace);
+    const inference = new PendingInference(this, request, checked, receivedAt, this.clock.now(), sink, executed, trace);
+    if (trace) beginTrace(trace, this.version, inference);
     this.inflightBytes += checked.bytes;
     this.inflight++;
     const { cache } = this.parts;
@@ -119,11 +133,21 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     } else {
       this.statistics.succeeded(totalNs, this.clock.epochMillis());
     }
+    const { trace } = inference;
+    if (!trace) return;
+    trace.failed = error !== undefined;
+    // What comes after the answer, its sending among it, belongs to the trace too.
+    this.clock.soon(() => {
+      trace.mark('REQUEST_END', this.clock.now());
+      trace.complete();
+    });
   }
 
   responded(inference: PendingInference, index: number, outcome: InferenceOutcome): void {
     if (!this.decoupled) return;
-    this.statistics.responded(index, this.clock.now() - inference.startedAt, outcome.kind);
+    const now = this.clock.now();
+    if (index === 0) this.statistics.firstResponse.observe((now - inference.receivedAt) / NANOS_PER_MILLI);
+    this.statistics.responded(index, now - inference.startedAt, outcome.kind);
   }
 
   /** An ensemble tells its clients which sequence it took the request for, as Triton does. */
@@ -165,11 +189,17 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     released();
   }
 
-  private check(request: InferenceRequest, receivedAt: number): ReturnType<typeof checkRequest> {
+  private check(
+    request: InferenceRequest,
+    receivedAt: number,
+    trace: RequestTrace | undefined,
+  ): ReturnType<typeof checkRequest> {
     try {
       return checkRequest(this, request);
     } catch (error) {
       this.statistics.failed(this.clock.now() - receivedAt, 'OTHER');
+      if (trace) trace.failed = true;
+      trace?.complete();
       throw error;
     }
   }
@@ -179,10 +209,29 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     for (const request of execution.requests) {
       const original = originalRequest(request);
       succeeded ||= !this.failedInExecution.has(original);
-      if (original instanceof PendingInference) original.executed?.(execution.report);
+      if (original instanceof PendingInference) {
+        original.executed?.(execution.report);
+        if (original.trace && !this.ensemble) traceExecution(original.trace, execution);
+      }
     }
     if (succeeded) this.statistics.executed(execution);
   }
+}
+
+function beginTrace(trace: RequestTrace, version: number, inference: PendingInference): void {
+  trace.modelVersion = version;
+  trace.mark('REQUEST_START', inference.receivedAt);
+  trace.mark('QUEUE_START', inference.enqueuedAt);
+  if (trace.wantsTensors) traceTensors(trace, 'TENSOR_QUEUE_INPUT', inference.inputs);
+}
+
+function traceExecution(trace: RequestTrace, { startedAt, report }: Execution): void {
+  const inputEnd = startedAt + report.computeInputNs;
+  const outputStart = inputEnd + report.computeInferNs;
+  trace.mark('COMPUTE_START', startedAt);
+  trace.mark('COMPUTE_INPUT_END', inputEnd);
+  trace.mark('COMPUTE_OUTPUT_START', outputStart);
+  trace.mark('COMPUTE_END', outputStart + report.computeOutputNs);
 }
 
 function failureReason(error: ServerError, started: boolean): FailureReason {

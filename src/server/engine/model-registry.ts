@@ -82,6 +82,10 @@ export class ModelRegistry {
     else this.splits.delete(key);
   }
 
+  get hasTraffic(): boolean {
+    return this.splits.size > 0;
+  }
+
   traffic(key: string): TrafficSplit | undefined {
     return this.splits.get(key);
   }

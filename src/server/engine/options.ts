@@ -2,6 +2,7 @@ import type { Clock, Logger } from '../../core/index.ts';
 import type { DeviceInventory } from '../../repository/index.ts';
 import type { ResourceLimit } from '../schedulers/index.ts';
 import type { ResponseCache } from './response-cache.ts';
+import type { TracingOptions } from './tracing/index.ts';
 
 export const MODEL_CONTROL_MODES = ['none', 'poll', 'explicit'] as const;
 export type ModelControlMode = (typeof MODEL_CONTROL_MODES)[number];
@@ -35,6 +36,9 @@ export interface EngineOptions {
   /** `TRITONSERVER_DELAY_SCHEDULER` and `TRITONSERVER_BACKLOG_DELAY_SCHEDULER`, for tests of schedulers. */
   readonly startThreshold: number;
   readonly backlogThreshold: number;
+  /** Keep quantiles of the last minute (`--metrics-config summary_latencies=true`). */
+  readonly summaries: boolean;
+  readonly tracing: TracingOptions;
   /** A number in [0, 1): for traffic splits. */
   readonly random: () => number;
   readonly clock: Clock;

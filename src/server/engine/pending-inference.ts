@@ -6,11 +6,13 @@ import {
   type Parameters,
   type SequenceFlags,
 } from '../../protocol/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { ExecutionReport, Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from '../schedulers/index.ts';
 import type { CheckedRequest } from './check-request.ts';
 import { classify } from './classification.ts';
+import { traceTensors } from './tracing/index.ts';
 import { reshaped, type TensorSpec } from './tensor-spec.ts';
 
 /** Receives what an inference comes to: any number of responses and one end. */
@@ -37,6 +39,7 @@ export class PendingInference implements ScheduledRequest {
   readonly receivedAt: number;
   readonly enqueuedAt: number;
   readonly executed: ((report: ExecutionReport) => void) | undefined;
+  readonly trace: RequestTrace | undefined;
   private readonly host: InferenceHost;
   private readonly sink: OutcomeSink;
   private ended = false;
@@ -53,6 +56,7 @@ export class PendingInference implements ScheduledRequest {
     enqueuedAt: number,
     sink: OutcomeSink,
     executed?: (report: ExecutionReport) => void,
+    trace?: RequestTrace,
   ) {
     this.host = host;
     this.request = request;
@@ -61,6 +65,7 @@ export class PendingInference implements ScheduledRequest {
     this.enqueuedAt = enqueuedAt;
     this.sink = sink;
     this.executed = executed;
+    this.trace = trace;
   }
 
   get requestId(): string {
@@ -105,6 +110,7 @@ export class PendingInference implements ScheduledRequest {
 
   respond(tensors: readonly Tensor[], final: boolean, hold?: Hold): void {
     if (this.ended) return;
+    if (this.trace?.wantsTensors) traceTensors(this.trace, 'TENSOR_BACKEND_OUTPUT', tensors);
     let outputs: readonly Tensor[];
     try {
       outputs = this.present(tensors);

@@ -1,5 +1,5 @@
 import type { InferenceOutcome } from '../../protocol/index.ts';
-import { Histogram } from '../../telemetry/index.ts';
+import { Histogram, type Summary } from '../../telemetry/index.ts';
 import type { BatchReason, Execution } from '../schedulers/index.ts';
 
 /** A count and the nanoseconds that go with it (Triton's `StatisticDuration`). */
@@ -40,8 +40,39 @@ const MAX_RESPONSE_POSITIONS = 64;
 const STAGES = ['request', 'queue', 'compute_input', 'compute_infer', 'compute_output', 'compute'] as const;
 export type Stage = (typeof STAGES)[number];
 
+const SUMMARIES = [
+  'request',
+  'queue',
+  'compute_input',
+  'compute_infer',
+  'compute_output',
+  'cache_hit',
+  'cache_miss',
+] as const;
+export type SummaryName = (typeof SUMMARIES)[number];
+
+/** Upper bounds of the first-response histogram, in milliseconds. */
+const FIRST_RESPONSE_BUCKETS_MS: readonly number[] = [100, 500, 2000, 5000];
+
+export interface StatisticsOptions {
+  /** Makes one summary; `undefined` for none. */
+  readonly summary?: (() => Summary) | undefined;
+  readonly firstResponseBuckets?: readonly number[] | undefined;
+}
+
 /** Everything counted for one version of a model (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md). */
 export class ModelStatistics {
+  /** `undefined` unless the server keeps summaries. */
+  readonly summaries: Readonly<Record<SummaryName, Summary>> | undefined;
+  /** From request to first response of a decoupled model, in milliseconds. */
+  readonly firstResponse: Histogram;
+
+  constructor({ summary, firstResponseBuckets = FIRST_RESPONSE_BUCKETS_MS }: StatisticsOptions = {}) {
+    this.summaries =
+      summary && (Object.fromEntries(SUMMARIES.map((name) => [name, summary()])) as Record<SummaryName, Summary>);
+    this.firstResponse = new Histogram(firstResponseBuckets);
+  }
+
   lastInferenceMillis = 0;
   inferenceCount = 0;
   executionCount = 0;
@@ -71,6 +102,7 @@ export class ModelStatistics {
   succeeded(totalNs: number, atMillis: number): void {
     this.success.add(1, totalNs);
     this.stages.request.observe(totalNs / 1000);
+    this.summaries?.request.observe(Math.round(totalNs / 1000));
     this.lastInferenceMillis = atMillis;
   }
 
@@ -78,11 +110,14 @@ export class ModelStatistics {
   cacheHit(lookupNs: number, queueNs: number): void {
     this.cacheHits.add(1, lookupNs);
     this.queue.add(1, queueNs);
+    this.summaries?.cache_hit.observe(Math.round(lookupNs / 1000));
+    this.summaries?.queue.observe(Math.round(queueNs / 1000));
   }
 
   /** A request was answered by the model, and the answer put into the cache. */
   cacheMiss(ns: number): void {
     this.cacheMisses.add(1, ns);
+    this.summaries?.cache_miss.observe(Math.round(ns / 1000));
   }
 
   /** A decoupled model gave a response. */
@@ -128,6 +163,12 @@ export class ModelStatistics {
       this.stages.compute_input.observe(report.computeInputNs / 1000);
       this.stages.compute_infer.observe(report.computeInferNs / 1000);
       this.stages.compute_output.observe(report.computeOutputNs / 1000);
+      if (this.summaries) {
+        this.summaries.queue.observe(Math.round(queueNs / 1000));
+        this.summaries.compute_input.observe(Math.round(report.computeInputNs / 1000));
+        this.summaries.compute_infer.observe(Math.round(report.computeInferNs / 1000));
+        this.summaries.compute_output.observe(Math.round(report.computeOutputNs / 1000));
+      }
       this.stages.compute.observe((report.computeInputNs + report.computeInferNs + report.computeOutputNs) / 1000);
     }
     this.computeInput.add(requests.length, report.computeInputNs * requests.length);

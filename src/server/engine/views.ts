@@ -1,5 +1,6 @@
 import { platformOfBackend } from '../../repository/index.ts';
 import type { DataType, Shape } from '../../tensor/index.ts';
+import type { BatchReason } from '../schedulers/index.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { BatchStatistic, DurationStatistic, ResponseStatistic } from './statistics.ts';
 import { publicShape } from './tensor-spec.ts';
@@ -92,6 +93,45 @@ export function statisticsView({ name, version, statistics }: LoadedModel): Stat
     batch_stats: [...statistics.batches].toSorted(([a], [b]) => a - b).map(batchView),
   };
 }
+
+/** Executions by batch size and by what closed the batch. */
+export interface BatchingView {
+  readonly model_name: string;
+  readonly model_version: string;
+  readonly max_batch_size: number;
+  readonly scheduler: string;
+  readonly pending_requests: number;
+  readonly batches: readonly {
+    readonly batch_size: number;
+    readonly executions: number;
+    readonly reasons: Readonly<Partial<Record<BatchReason, number>>>;
+  }[];
+}
+
+export function batchingView(model: LoadedModel): BatchingView {
+  const { batchReasons } = model.statistics;
+  return {
+    model_name: model.name,
+    model_version: String(model.version),
+    max_batch_size: model.maxBatchSize,
+    scheduler: SCHEDULER_NAMES[model.config.schedulingChoice.case ?? 'none'],
+    pending_requests: model.pending,
+    batches: [...batchReasons]
+      .toSorted(([a], [b]) => a - b)
+      .map(([size, reasons]) => ({
+        batch_size: size,
+        executions: [...reasons.values()].reduce((sum, count) => sum + count, 0),
+        reasons: Object.fromEntries(reasons),
+      })),
+  };
+}
+
+const SCHEDULER_NAMES = {
+  dynamicBatching: 'dynamic_batching',
+  sequenceBatching: 'sequence_batching',
+  ensembleScheduling: 'ensemble_scheduling',
+  none: 'default',
+} as const;
 
 function responseView(entry: ResponseStatistic): Readonly<Record<ResponseStatisticName, DurationView>> {
   return {

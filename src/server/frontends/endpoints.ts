@@ -23,17 +23,45 @@ export const HTTP_ENDPOINTS: readonly {
     path: '/v2/models/{model}[/versions/{version}]/infer',
     what: 'Inference: JSON and binary tensors, mixed; raw binary with Inference-Header-Content-Length: 0',
   },
+  {
+    method: 'POST',
+    path: '/v2/models/{model}[/versions/{version}]/generate',
+    what: 'The generate extension: plain JSON in, one response out',
+  },
+  {
+    method: 'POST',
+    path: '/v2/models/{model}[/versions/{version}]/generate_stream',
+    what: 'The same, with every response as a server-sent event',
+  },
+  {
+    method: 'GET',
+    path: '/v2/models/{model}[/versions/{version}]/batching',
+    what: 'Goodput only: executions by batch size, and why batches had that size',
+  },
+  {
+    method: 'GET, POST',
+    path: '/v2/models/{model}/traffic',
+    what: 'Goodput only: percent of the requests without a version that each version gets; {"percent": {"1": 90, "2": 10}, "sticky_header": "x-user"}',
+  },
   { method: 'GET', path: '/v2/models/{model}[/versions/{version}]/stats', what: 'Statistics of one model' },
   { method: 'GET', path: '/v2/models/stats', what: 'Statistics of all models' },
   { method: 'POST', path: '/v2/repository/index', what: 'Models and their states; {"ready": true} for the ready ones' },
   {
     method: 'POST',
     path: '/v2/repository/models/{model}/load',
-    what: 'Load or reload, in explicit mode; {"parameters": {"config": ...}} replaces the configuration',
+    what: 'Load or reload, in explicit mode; {"parameters": {"config": ...}} replaces the configuration, {"file:1/model.onnx": base64} the files',
   },
-  { method: 'POST', path: '/v2/repository/models/{model}/unload', what: 'Unload, in explicit mode' },
+  {
+    method: 'POST',
+    path: '/v2/repository/models/{model}/unload',
+    what: 'Unload, in explicit mode; {"parameters": {"unload_dependents": true}} with the steps of an ensemble',
+  },
   { method: 'GET, POST', path: '/v2/logging', what: 'Read and change log settings' },
-  { method: 'GET', path: '/v2/trace/setting', what: 'Trace settings: off, since this version cannot trace' },
+  {
+    method: 'GET, POST',
+    path: '/v2[/models/{model}]/trace/setting',
+    what: 'Read and change trace settings, of all models or of one',
+  },
   { method: 'GET', path: '/v2/systemsharedmemory[/region/{region}]/status', what: 'Registered shared-memory regions' },
   {
     method: 'POST',

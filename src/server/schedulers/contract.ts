@@ -1,4 +1,5 @@
 import type { SequenceFlags } from '../../protocol/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import type { BackendInstance, ExecutionReport, ExecutionUnit } from '../backends/contract.ts';
 
 /** A request in a scheduler's queue. */
@@ -13,6 +14,8 @@ export interface ScheduledRequest extends ExecutionUnit {
   readonly timeoutMicros: number;
   /** Set when the request belongs to a sequence. */
   readonly sequence: SequenceFlags | undefined;
+  /** Set when the request is traced. */
+  readonly trace: RequestTrace | undefined;
   /** The request that this one stands for, when a scheduler put something around it. */
   readonly origin?: ScheduledRequest;
   /** The client is gone: it must not start. */

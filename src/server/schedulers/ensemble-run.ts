@@ -1,5 +1,6 @@
 import { ServerError, toServerError } from '../../core/index.ts';
 import type { InferenceOutcome, InferenceRequest, InferenceResponse } from '../../protocol/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Shape, Tensor } from '../../tensor/index.ts';
 import type { ExecutionReport } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
@@ -18,6 +19,7 @@ export interface StepModel {
     request: InferenceRequest,
     sink: (outcome: InferenceOutcome) => void,
     executed: (report: ExecutionReport) => void,
+    trace: RequestTrace | undefined,
   ): () => void;
 }
 
@@ -132,6 +134,7 @@ export class EnsembleRun {
           this.report.computeInferNs += report.computeInferNs;
           this.report.computeOutputNs += report.computeOutputNs;
         },
+        this.request.trace?.child(step.model),
       );
       if (!done) this.inflight.set(token, cancel);
     } catch (thrown) {

@@ -146,6 +146,7 @@ class Fixture {
       priority: 2,
       timeoutMicros: 5,
       sequence: { id: 9n, start: true, end: false },
+      trace: undefined,
       cancelled: false,
       started() {},
       respond(outputs, final, hold) {

@@ -1,5 +1,6 @@
 import type { ServerError } from '../../core/index.ts';
 import type { Parameters, SequenceFlags } from '../../protocol/index.ts';
+import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
@@ -50,6 +51,10 @@ export class WrappedRequest implements ScheduledRequest {
 
   get sequence(): SequenceFlags | undefined {
     return this.origin.sequence;
+  }
+
+  get trace(): RequestTrace | undefined {
+    return this.origin.trace;
   }
 
   get cancelled(): boolean {

@@ -2,6 +2,12 @@ import type { ServerError } from '../../../core/index.ts';
 
 /** One RPC as the service sees it; the transport knows HTTP/2 and message frames, the service protobuf. */
 export interface GrpcCall {
+  /** When the call began, in nanoseconds of the server's clock. */
+  readonly arrivedAt: number;
+  /** A metadata value by its lower-case key. */
+  header(name: string): string | undefined;
+  /** All metadata that the client sent, those of HTTP/2 itself excluded. */
+  headers(): Iterable<readonly [string, string]>;
   /** Sends a framed message. */
   send(frame: Uint8Array): void;
   /** Sends the last framed message and ends the call with status OK. */

@@ -1,12 +1,14 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { ServerError, toServerError } from '../../../core/index.ts';
+import { ServerError, systemClock, toServerError, unsupported } from '../../../core/index.ts';
 import {
+  type Arrival,
   decodeInferRequest,
   encodeInferResponseFrame,
   grpcFrame,
   type InferenceOutcome,
   type InferenceRequest,
   type InferenceResponse,
+  type ParameterValue,
 } from '../../../protocol/index.ts';
 import {
   ModelInferResponseSchema,
@@ -19,8 +21,38 @@ function encode(engine: Engine, request: InferenceRequest, response: InferenceRe
   return encodeInferResponseFrame(response, asStream, sharedMemoryOutputs(engine, request, response));
 }
 
+/** A request with what its metadata say: forwarded parameters, and the version that its client is tied to. */
+function withMetadata(
+  request: InferenceRequest,
+  call: GrpcCall,
+  forward: RegExp | undefined,
+  engine: Engine,
+): InferenceRequest {
+  const header = engine.stickyHeader(request.modelName);
+  const stickiness = header === undefined ? undefined : call.header(header);
+  const arrival = engine.tracing ? arrivalOf(call) : undefined;
+  if (!forward && stickiness === undefined && !arrival) return request;
+  const parameters: Record<string, ParameterValue> = {};
+  if (forward) for (const [name, value] of call.headers()) if (forward.test(name)) parameters[name] = value;
+  return {
+    ...request,
+    parameters: { ...parameters, ...request.parameters },
+    ...(stickiness === undefined ? {} : { stickiness }),
+    ...(arrival ? { arrival } : {}),
+  };
+}
+
+function arrivalOf(call: GrpcCall): Arrival {
+  return {
+    protocol: 'GRPC',
+    startNs: call.arrivedAt,
+    endNs: systemClock.now(),
+    traceparent: call.header('traceparent'),
+  };
+}
+
 /** `ModelInfer`: one request, one response. */
-export function modelInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
+export function modelInfer(engine: Engine, call: GrpcCall, forward: RegExp | undefined): GrpcReceiver {
   let cancel: (() => void) | undefined;
   let started = false;
   const answer = (request: InferenceRequest, outcome: InferenceOutcome): void => {
@@ -46,7 +78,11 @@ export function modelInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
     message(message) {
       if (started) throw new ServerError('INVALID_ARG', 'ModelInfer takes one request message');
       started = true;
-      const { request } = decodeInferRequest(message);
+      const { request: sent } = decodeInferRequest(message);
+      if (engine.model(sent.modelName, sent.modelVersion).decoupled) {
+        throw unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy");
+      }
+      const request = withMetadata(sent, call, forward, engine);
       cancel = engine.infer(request, (outcome) => answer(request, outcome));
     },
     end() {
@@ -60,7 +96,7 @@ export function modelInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
  * `ModelStreamInfer`: any number of requests, each answered by its responses. An error of one request is a message of
  * the stream, which goes on. Responses of one model come in the order in which its scheduler finishes them.
  */
-export function modelStreamInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
+export function modelStreamInfer(engine: Engine, call: GrpcCall, forward: RegExp | undefined): GrpcReceiver {
   const active = new Map<object, () => void>();
   let ended = false;
   const finishIfDone = (): void => {
@@ -74,9 +110,11 @@ export function modelStreamInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
     call.send(grpcFrame(toBinary(ModelStreamInferResponseSchema, message)));
   };
   const answer = (request: InferenceRequest, finalMark: boolean, outcome: InferenceOutcome): void => {
-    if (outcome.kind === 'error') {
+    if (outcome.kind === 'empty-final') {
+      if (finalMark) call.send(encode(engine, request, emptyFinal(request), true));
+    } else if (outcome.kind === 'error') {
       sendError(request.id, outcome.error);
-    } else if (outcome.kind === 'response') {
+    } else {
       const response = finalMark
         ? { ...outcome.response, parameters: { ...outcome.response.parameters, triton_final_response: outcome.final } }
         : outcome.response;
@@ -91,8 +129,9 @@ export function modelStreamInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
     message(message) {
       let id = '';
       try {
-        const { request, emptyFinalResponse } = decodeInferRequest(message);
-        id = request.id;
+        const { request: sent, emptyFinalResponse } = decodeInferRequest(message);
+        id = sent.id;
+        const request = withMetadata(sent, call, forward, engine);
         const token = {};
         let done = false;
         const cancel = engine.infer(request, (outcome) => {
@@ -114,5 +153,16 @@ export function modelStreamInfer(engine: Engine, call: GrpcCall): GrpcReceiver {
     cancel() {
       for (const cancel of active.values()) cancel();
     },
+  };
+}
+
+/** What tells a client that asked for it that no further response will come. */
+function emptyFinal(request: InferenceRequest): InferenceResponse {
+  return {
+    modelName: request.modelName,
+    modelVersion: request.modelVersion,
+    id: request.id,
+    outputs: [],
+    parameters: { triton_final_response: true },
   };
 }

@@ -1,14 +1,18 @@
 import {
   constants,
+  createSecureServer,
   createServer,
+  type Http2SecureServer,
   type Http2Server,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { errorMessage, type Logger, type ServerError, toServerError } from '../../../core/index.ts';
+import { errorMessage, type Logger, type ServerError, systemClock, toServerError } from '../../../core/index.ts';
 import { listen } from '../listen.ts';
 import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
+import { type ConnectionLimits, limitConnection } from './connection-limits.ts';
+import { compressFrame, compressionFor, type MessageCompression } from './message-compression.ts';
 import { MessageReader } from './message-reader.ts';
 
 export interface GrpcServerOptions {
@@ -16,7 +20,22 @@ export interface GrpcServerOptions {
   readonly port: number;
   /** Longest message taken from a client. */
   readonly maxMessageBytes: number;
+  /** zlib level of answers to clients that take compressed ones; 0 sends them as they are. */
+  readonly compressionLevel: number;
+  /** Serve over TLS. */
+  readonly tls: TlsOptions | undefined;
+  readonly connections: ConnectionLimits;
+  /** Other processes may listen on the same port. */
+  readonly reusePort: boolean;
   readonly logger: Logger;
+}
+
+/** PEM texts. */
+export interface TlsOptions {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** The authorities that clients' certificates come from, when clients must have one. */
+  readonly clientAuthorities: Buffer | undefined;
 }
 
 export interface GrpcListener {
@@ -44,29 +63,46 @@ const UNIMPLEMENTED = 12;
 
 /** Serves a gRPC service with Node's own HTTP/2, without a gRPC library in between. */
 export async function listenGrpc(service: GrpcService, options: GrpcServerOptions): Promise<GrpcListener> {
-  const server = createServer({
-    settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: 65_536 },
-    maxSessionMemory: 256,
-  });
+  const server = createHttp2(options);
   const sessions = new Set<ServerHttp2Session>();
   server.on('session', (session) => {
     sessions.add(session);
     session.on('close', () => sessions.delete(session));
     session.on('error', (error: unknown) => options.logger.verbose(1, `HTTP/2 session: ${errorMessage(error)}`));
     session.setLocalWindowSize(CONNECTION_WINDOW);
+    limitConnection(session, options.connections);
   });
   server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
     serve(service, options, stream, headers),
   );
   server.on('sessionError', () => undefined);
-  const port = await listen(server, options.host, options.port);
+  const port = await listen(server, options.host, options.port, options.reusePort);
   return {
     port,
     close: () => closeServer(server, sessions),
   };
 }
 
-async function closeServer(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>): Promise<void> {
+function createHttp2({ tls }: GrpcServerOptions): Http2Server | Http2SecureServer {
+  const common = {
+    settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: 65_536 },
+    maxSessionMemory: 256,
+  };
+  if (!tls) return createServer(common);
+  const { cert, key, clientAuthorities } = tls;
+  return createSecureServer({
+    ...common,
+    cert,
+    key,
+    allowHTTP1: false,
+    ...(clientAuthorities ? { ca: clientAuthorities, requestCert: true, rejectUnauthorized: true } : {}),
+  });
+}
+
+async function closeServer(
+  server: Http2Server | Http2SecureServer,
+  sessions: ReadonlySet<ServerHttp2Session>,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const session of sessions) session.close();
   const timer = setTimeout(() => {
@@ -92,7 +128,7 @@ function serve(
     stream.respond({ ':status': 415 }, { endStream: true });
     return;
   }
-  const call = new StreamCall(stream);
+  const call = new StreamCall(stream, headers, compressionFor(options, headers));
   const receiver = service(headers[':path'] ?? '', call);
   if (!receiver) {
     call.finishWith(UNIMPLEMENTED, `unknown method '${headers[':path'] ?? ''}'`);
@@ -148,16 +184,32 @@ function scheduleDeadline(
 
 class StreamCall implements GrpcCall {
   private readonly stream: ServerHttp2Stream;
+  private readonly metadata: IncomingHttpHeaders;
+  private readonly compression: MessageCompression | undefined;
+  readonly arrivedAt = systemClock.now();
   finished = false;
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, metadata: IncomingHttpHeaders, compression: MessageCompression | undefined) {
     this.stream = stream;
+    this.metadata = metadata;
+    this.compression = compression;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.metadata[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  *headers(): Iterable<readonly [string, string]> {
+    for (const name of Object.keys(this.metadata)) {
+      if (!name.startsWith(':')) yield [name, this.header(name) ?? ''];
+    }
   }
 
   send(frame: Uint8Array): void {
     if (this.finished || this.stream.destroyed) return;
     this.open();
-    this.stream.write(frame);
+    this.stream.write(this.compression ? compressFrame(frame, this.compression) : frame);
     if (this.stream.writableLength < MAX_UNREAD_BYTES || this.stream.isPaused()) return;
     // A client that does not read its answers is not read from either.
     this.stream.pause();
@@ -169,7 +221,7 @@ class StreamCall implements GrpcCall {
     this.finished = true;
     this.open();
     this.stream.once('wantTrailers', () => this.stream.sendTrailers(OK_TRAILERS));
-    this.stream.end(frame);
+    this.stream.end(this.compression ? compressFrame(frame, this.compression) : frame);
   }
 
   finish(error?: ServerError): void {
@@ -191,7 +243,9 @@ class StreamCall implements GrpcCall {
   }
 
   private open(): void {
-    if (!this.stream.headersSent) this.stream.respond(OK_HEADERS, NO_DATE);
+    if (this.stream.headersSent) return;
+    const { compression } = this;
+    this.stream.respond(compression ? { ...OK_HEADERS, 'grpc-encoding': compression.encoding } : OK_HEADERS, NO_DATE);
   }
 }
 

@@ -3,38 +3,80 @@ import { describeLogSettings, parseLogSettings, ServerError } from '../../../cor
 import { grpcFrame } from '../../../protocol/index.ts';
 import * as pb from '../../../protocol/generated/grpc_service_pb.js';
 import * as health from '../../../protocol/generated/health_pb.js';
-import { type Engine, modelMetadata, notSupported, statisticsView, TRACE_OFF } from '../../engine/index.ts';
+import { type Engine, modelMetadata, describeTraceSettings, statisticsView } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
-import type { GrpcCall, GrpcService } from './call.ts';
+import { missingHeader, type RestrictedApi, type Restrictions } from '../restrictions.ts';
+import type { GrpcService } from './call.ts';
 import { modelInfer, modelStreamInfer } from './infer-calls.ts';
 import { repositoryMethods } from './repository-calls.ts';
 import { sharedMemoryMethods } from './shared-memory-calls.ts';
-import { parseMessage, type Start, unary } from './unary.ts';
+import { delay, parseMessage, type Start, unary } from './unary.ts';
+
+export interface GrpcServiceOptions {
+  readonly engine: Engine;
+  readonly identity: ServerIdentity;
+  readonly restrictions: Restrictions;
+  /** Metadata keys that become request parameters: a whole key must match. */
+  readonly forward: RegExp | undefined;
+  /** Holds the answers of all calls but inference back, for tests of clients' timeouts. */
+  readonly delayMillis: number;
+}
+
+const SERVICE = '/inference.GRPCInferenceService/';
 
 /** `GRPCInferenceService` and `grpc.health.v1.Health` over an engine. */
-export function createGrpcService(engine: Engine, identity: ServerIdentity): GrpcService {
-  const methods = new Map<string, Start>(
-    [
-      ['ModelInfer', (call: GrpcCall) => modelInfer(engine, call)],
-      ['ModelStreamInfer', (call: GrpcCall) => modelStreamInfer(engine, call)],
-      ...Object.entries(statusMethods(engine, identity)),
-      ...Object.entries(repositoryMethods(engine)),
-      ...Object.entries(sharedMemoryMethods(engine)),
-      ...Object.entries(settingsMethods(engine)),
-    ].map(([name, start]) => [`/inference.GRPCInferenceService/${name as string}`, start as Start]),
+export function createGrpcService(options: GrpcServiceOptions): GrpcService {
+  const { engine, identity, restrictions, forward, delayMillis } = options;
+  const methods = new Map<string, Start>();
+  const add = (api: RestrictedApi, calls: Readonly<Record<string, Start>>, delayed = true): void => {
+    for (const [name, start] of Object.entries(calls)) {
+      const late = delayed && delayMillis > 0 ? delay(start, delayMillis) : start;
+      methods.set(name.startsWith('/') ? name : SERVICE + name, restrict(late, restrictions, api));
+    }
+  };
+  add('health', { ...healthMethods(engine), '/grpc.health.v1.Health/Check': healthCheck(engine) });
+  add('health', { '/grpc.health.v1.Health/Watch': healthWatch(engine) }, false);
+  add('metadata', metadataMethods(engine, identity));
+  add('model-config', configMethods(engine));
+  add('statistics', statisticsMethods(engine));
+  add('model-repository', repositoryMethods(engine));
+  add('shared-memory', sharedMemoryMethods(engine));
+  add('trace', { TraceSetting: traceSetting(engine) });
+  add('logging', { LogSettings: logSettings(engine) });
+  add(
+    'inference',
+    {
+      ModelInfer: (call) => modelInfer(engine, call, forward),
+      ModelStreamInfer: (call) => modelStreamInfer(engine, call, forward),
+    },
+    false,
   );
-  methods.set('/grpc.health.v1.Health/Check', healthCheck(engine));
-  methods.set('/grpc.health.v1.Health/Watch', healthWatch(engine));
   return (method, call) => methods.get(method)?.(call);
 }
 
-function statusMethods(engine: Engine, identity: ServerIdentity): Record<string, Start> {
+/** Refuses calls without the key of their group. */
+function restrict(start: Start, restrictions: Restrictions, api: RestrictedApi): Start {
+  if (!restrictions.has(api)) return start;
+  return (call) => {
+    const header = missingHeader(restrictions, api, (name) => call.header(name));
+    if (header === undefined) return start(call);
+    call.finish(new ServerError('UNAVAILABLE', `This protocol is restricted, expecting header '${header}'`));
+    return { message() {}, end() {}, cancel() {} };
+  };
+}
+
+function healthMethods(engine: Engine): Record<string, Start> {
   return {
     ServerLive: unary(pb.ServerLiveRequestSchema, pb.ServerLiveResponseSchema, () => ({ live: engine.live })),
     ServerReady: unary(pb.ServerReadyRequestSchema, pb.ServerReadyResponseSchema, () => ({ ready: engine.ready })),
     ModelReady: unary(pb.ModelReadyRequestSchema, pb.ModelReadyResponseSchema, ({ name, version }) => ({
       ready: engine.isModelReady(name, version),
     })),
+  };
+}
+
+function metadataMethods(engine: Engine, identity: ServerIdentity): Record<string, Start> {
+  return {
     ServerMetadata: unary(pb.ServerMetadataRequestSchema, pb.ServerMetadataResponseSchema, () => ({
       name: identity.name,
       version: identity.version,
@@ -53,9 +95,19 @@ function statusMethods(engine: Engine, identity: ServerIdentity): Record<string,
         outputs: tensors(metadata.outputs),
       };
     }),
+  };
+}
+
+function configMethods(engine: Engine): Record<string, Start> {
+  return {
     ModelConfig: unary(pb.ModelConfigRequestSchema, pb.ModelConfigResponseSchema, ({ name, version }) => ({
       config: engine.model(name, version).config,
     })),
+  };
+}
+
+function statisticsMethods(engine: Engine): Record<string, Start> {
+  return {
     ModelStatistics: unary(pb.ModelStatisticsRequestSchema, pb.ModelStatisticsResponseSchema, ({ name, version }) => ({
       modelStats: engine.modelsForStatistics(name, version).map((model) => statisticsMessage(statisticsView(model))),
     })),
@@ -106,31 +158,35 @@ function statisticsMessage(view: ReturnType<typeof statisticsView>): MessageInit
   };
 }
 
-function settingsMethods(engine: Engine): Record<string, Start> {
-  return {
-    TraceSetting: unary(pb.TraceSettingRequestSchema, pb.TraceSettingResponseSchema, ({ settings }) => {
-      if (Object.keys(settings).length > 0) throw notSupported('tracing');
-      return {
-        settings: Object.fromEntries(
-          Object.entries(TRACE_OFF).map(([name, value]) => [
-            name,
-            { value: typeof value === 'string' ? [value] : [...value] },
-          ]),
-        ),
-      };
-    }),
-    LogSettings: unary(pb.LogSettingsRequestSchema, pb.LogSettingsResponseSchema, ({ settings }) => {
-      const { logger } = engine.options;
-      const change: Record<string, unknown> = {};
-      for (const [name, { parameterChoice }] of Object.entries(settings)) change[name] = parameterChoice.value;
-      logger.update(parseLogSettings(change));
-      return {
-        settings: Object.fromEntries(
-          Object.entries(describeLogSettings(logger.settings)).map(([name, value]) => [name, settingValue(value)]),
-        ),
-      };
-    }),
-  };
+function traceSetting(engine: Engine): Start {
+  return unary(pb.TraceSettingRequestSchema, pb.TraceSettingResponseSchema, ({ settings, modelName }) => {
+    // No value at all means: as the level above says.
+    const change = Object.fromEntries(
+      Object.entries(settings).map(([name, { value }]) => [name, value.length === 0 ? null : value]),
+    );
+    return {
+      settings: Object.fromEntries(
+        Object.entries(describeTraceSettings(engine.traceSettings(modelName, change))).map(([name, value]) => [
+          name,
+          { value: typeof value === 'string' ? [value] : [...value] },
+        ]),
+      ),
+    };
+  });
+}
+
+function logSettings(engine: Engine): Start {
+  return unary(pb.LogSettingsRequestSchema, pb.LogSettingsResponseSchema, ({ settings }) => {
+    const { logger } = engine.options;
+    const change: Record<string, unknown> = {};
+    for (const [name, { parameterChoice }] of Object.entries(settings)) change[name] = parameterChoice.value;
+    logger.update(parseLogSettings(change));
+    return {
+      settings: Object.fromEntries(
+        Object.entries(describeLogSettings(logger.settings)).map(([name, value]) => [name, settingValue(value)]),
+      ),
+    };
+  });
 }
 
 type SettingChoice = MessageInitShape<typeof pb.LogSettingsResponse_SettingValueSchema>;

@@ -48,3 +48,17 @@ export function parseMessage<In extends DescMessage>(schema: In, message: Buffer
     throw new ServerError('INVALID_ARG', `malformed ${schema.name} message`, { cause: error });
   }
 }
+
+/** The same RPC, whose answer comes later. */
+export function delay(start: Start, milliseconds: number): Start {
+  const late = (work: () => void): void => void setTimeout(work, milliseconds);
+  return (call) =>
+    start({
+      arrivedAt: call.arrivedAt,
+      header: (name) => call.header(name),
+      headers: () => call.headers(),
+      send: (frame) => late(() => call.send(frame)),
+      sendLast: (frame) => late(() => call.sendLast(frame)),
+      finish: (error) => late(() => call.finish(error)),
+    });
+}

@@ -5,6 +5,11 @@ export interface HttpRequest {
   readonly target: string;
   /** A header's value by its lower-case name. */
   header(name: string): string | undefined;
+  /** All headers, under their names as sent. */
+  headers(): Iterable<readonly [string, string]>;
+  /** When its head and when its whole body were there, in nanoseconds of the server's clock. */
+  readonly arrivedAt: number;
+  readonly readAt: number;
   /** The body, decompressed. Above about 1 MiB it lies in a `SharedArrayBuffer` of its own. */
   readonly body: Uint8Array;
 }
@@ -20,11 +25,27 @@ export interface HttpReply {
   readonly release?: () => void;
 }
 
+/** Where the body of a streamed response goes. */
+export interface BodyStream {
+  write(chunk: string): void;
+  end(): void;
+}
+
+/** A response whose body comes little by little; nothing is sent before `start` writes. */
+export interface HttpStreamReply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly start: (body: BodyStream) => void;
+}
+
 /**
  * Turns a request into a reply. Whoever moves the bytes (Node's `http` today) needs to know nothing else.
  * @returns a function to call when the client goes away before the reply
  */
-export type HttpHandler = (request: HttpRequest, reply: (reply: HttpReply) => void) => (() => void) | undefined;
+export type HttpHandler = (
+  request: HttpRequest,
+  reply: (reply: HttpReply | HttpStreamReply) => void,
+) => (() => void) | undefined;
 
 export const JSON_TYPE = 'application/json';
 export const TEXT_TYPE = 'text/plain';

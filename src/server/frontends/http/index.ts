@@ -1,3 +1,4 @@
 export { errorReply, type HttpHandler } from './exchange.ts';
 export { listenHttp } from './node-adapter.ts';
+export { createHeaderForwarding, NO_FORWARDING } from './header-forwarding.ts';
 export { createHttpHandler } from './router.ts';

@@ -1,4 +1,4 @@
-import { invalidArgument, type ServerError, toServerError } from '../../../core/index.ts';
+import { invalidArgument, type ServerError, toServerError, unsupported } from '../../../core/index.ts';
 import {
   encodeInferResponse,
   type HttpInferRequest,
@@ -10,6 +10,7 @@ import {
 } from '../../../protocol/index.ts';
 import { type Engine, sharedMemoryOutputs } from '../../engine/index.ts';
 import { errorReply, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from './exchange.ts';
+import { type HeaderForwarding, withHeaders } from './header-forwarding.ts';
 import { JsonOffload, OFFLOAD_BYTES } from './json-offload.ts';
 import { rawRequest } from './raw-request.ts';
 
@@ -24,17 +25,21 @@ type Reply = (reply: HttpReply) => void;
 /** `POST /v2/models/M[/versions/V]/infer`. */
 export class InferHandler {
   private readonly engine: Engine;
+  private readonly forwarding: HeaderForwarding;
   private readonly offload = new JsonOffload();
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, forwarding: HeaderForwarding) {
     this.engine = engine;
+    this.forwarding = forwarding;
   }
 
   /** Starts an inference; returns a function that cancels it. */
   handle(name: string, version: string, http: HttpRequest, reply: Reply): (() => void) | undefined {
     let headerLength: number | undefined;
     try {
-      this.engine.model(name, version);
+      if (this.engine.model(name, version).decoupled) {
+        throw unsupported("HTTP end point doesn't support models with decoupled transaction policy");
+      }
       headerLength = headerLengthOf(http);
     } catch (error) {
       replyError(toServerError(error), reply, TEXT_TYPE);
@@ -47,7 +52,7 @@ export class InferHandler {
       const parsed: HttpInferRequest = raw
         ? { request: rawRequest(this.engine.model(name, version), version, http.body), binaryByDefault: true }
         : parseInferRequest(name, version, http.body, headerLength);
-      return this.infer(parsed, reply);
+      return this.infer(parsed, http, reply);
     } catch (error) {
       replyError(toServerError(error), reply, JSON_TYPE);
       return undefined;
@@ -68,7 +73,7 @@ export class InferHandler {
       (parsed) => {
         if (cancelled) return;
         try {
-          cancel = this.infer(parsed, reply);
+          cancel = this.infer(parsed, http, reply);
         } catch (error) {
           replyError(toServerError(error), reply, JSON_TYPE);
         }
@@ -81,8 +86,9 @@ export class InferHandler {
     };
   }
 
-  private infer(parsed: HttpInferRequest, reply: Reply): () => void {
-    return this.engine.infer(parsed.request, (outcome) => this.answer(parsed, outcome, reply));
+  private infer(parsed: HttpInferRequest, http: HttpRequest, reply: Reply): () => void {
+    const request = withHeaders(parsed.request, http, this.forwarding, this.engine);
+    return this.engine.infer(request, (outcome) => this.answer(parsed, outcome, reply));
   }
 
   private answer(parsed: HttpInferRequest, outcome: InferenceOutcome, reply: Reply): void {

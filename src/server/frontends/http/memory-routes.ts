@@ -6,6 +6,7 @@ import { bodyObject, GET_ONLY, POST_ONLY, type Route } from './route.ts';
 
 export const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
   status: {
+    api: 'shared-memory',
     methods: GET_ONLY,
     handle: ({ engine, name }) =>
       jsonReply(
@@ -21,6 +22,7 @@ export const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
       ),
   },
   register: {
+    api: 'shared-memory',
     methods: POST_ONLY,
     changesState: true,
     handle({ engine, http, name }) {
@@ -36,6 +38,7 @@ export const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
     },
   },
   unregister: {
+    api: 'shared-memory',
     methods: POST_ONLY,
     changesState: true,
     handle({ engine, name }) {
@@ -47,15 +50,21 @@ export const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
 };
 
 export const CUDA_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
-  status: { methods: GET_ONLY, handle: () => jsonReply(200, '[]') },
+  status: { api: 'shared-memory', methods: GET_ONLY, handle: () => jsonReply(200, '[]') },
   register: {
+    api: 'shared-memory',
     methods: POST_ONLY,
     changesState: true,
     handle({ name }) {
       throw cudaMemoryRefusal(name);
     },
   },
-  unregister: { methods: POST_ONLY, changesState: true, handle: () => emptyReply(200, JSON_TYPE) },
+  unregister: {
+    api: 'shared-memory',
+    methods: POST_ONLY,
+    changesState: true,
+    handle: () => emptyReply(200, JSON_TYPE),
+  },
 };
 
 function textMember(body: JsonObject, name: string): string {

@@ -1,9 +1,16 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { deflate, gzip } from 'node:zlib';
-import { errorMessage, type Logger } from '../../../core/index.ts';
+import { errorMessage, type Logger, systemClock } from '../../../core/index.ts';
 import { listen } from '../listen.ts';
-import { errorReply, type HttpHandler, type HttpReply, type HttpRequest, TEXT_TYPE } from './exchange.ts';
+import {
+  errorReply,
+  type HttpHandler,
+  type HttpReply,
+  type HttpRequest,
+  type HttpStreamReply,
+  TEXT_TYPE,
+} from './exchange.ts';
 import { BodyPool } from './body-pool.ts';
 import { BodyError, decompress, readBody } from './read-body.ts';
 
@@ -11,6 +18,8 @@ export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly maxInputBytes: number;
+  /** Other processes may listen on the same port. */
+  readonly reusePort: boolean;
   readonly logger: Logger;
 }
 
@@ -41,7 +50,7 @@ export async function listenHttp(handler: HttpHandler, options: HttpServerOption
       );
     }
   });
-  const port = await listen(server, options.host, options.port);
+  const port = await listen(server, options.host, options.port, options.reusePort);
   return {
     port,
     close: () => closeServer(server),
@@ -65,6 +74,7 @@ function serve(
 ): void {
   let cancel: (() => void) | undefined;
   let pooled: Buffer | undefined;
+  const arrivedAt = systemClock.now();
   response.sendDate = false;
   response.on('close', () => {
     // A request that was not answered may still be read by a model: its buffer is left to the garbage collector.
@@ -72,7 +82,11 @@ function serve(
     else if (pooled) pool.giveBack(pooled);
   });
   const accepts = incoming.headers['accept-encoding'];
-  const reply = (answer: HttpReply): void => {
+  const reply = (answer: HttpReply | HttpStreamReply): void => {
+    if ('start' in answer) {
+      stream(response, answer);
+      return;
+    }
     if (accepts !== undefined && wantsCompression(accepts)) {
       void compressed(accepts, answer).then((packed) => write(response, packed));
     } else {
@@ -87,6 +101,9 @@ function serve(
         const value = incoming.headers[name];
         return Array.isArray(value) ? value.join(', ') : value;
       },
+      headers: () => rawHeaders(incoming.rawHeaders),
+      arrivedAt,
+      readAt: systemClock.now(),
       body,
     };
     try {
@@ -109,6 +126,20 @@ function serve(
     if (body instanceof BodyError) refuse(body);
     else if (encoding === undefined || encoding === 'identity') dispatch(body);
     else decompress(body, encoding, options.maxInputBytes).then(dispatch, refuse);
+  });
+}
+
+function* rawHeaders(raw: readonly string[]): Iterable<readonly [string, string]> {
+  for (let index = 0; index + 1 < raw.length; index += 2) yield [raw[index] ?? '', raw[index + 1] ?? ''];
+}
+
+/** Every chunk goes out as it is written; the head goes with the first one. */
+function stream(response: ServerResponse, reply: HttpStreamReply): void {
+  response.writeHead(reply.status, ['Content-Type', reply.contentType, 'Cache-Control', 'no-cache']);
+  response.flushHeaders();
+  reply.start({
+    write: (chunk) => void (response.writable && response.write(chunk)),
+    end: () => response.end(),
   });
 }
 

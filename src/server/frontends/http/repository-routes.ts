@@ -5,6 +5,7 @@ import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
 import { bodyObject, POST_ONLY, type Route } from './route.ts';
 
 export const INDEX: Route = {
+  api: 'model-repository',
   methods: POST_ONLY,
   async handle({ engine, http }) {
     const body = bodyObject(http);
@@ -25,6 +26,7 @@ export const INDEX: Route = {
 };
 
 export const LOAD: Route = {
+  api: 'model-repository',
   methods: POST_ONLY,
   changesState: true,
   async handle({ engine, http, name }) {
@@ -34,6 +36,7 @@ export const LOAD: Route = {
 };
 
 export const UNLOAD: Route = {
+  api: 'model-repository',
   methods: POST_ONLY,
   changesState: true,
   async handle({ engine, http, name }) {

@@ -2,6 +2,7 @@ import { invalidArgument } from '../../../core/index.ts';
 import { bufferOf, isJsonObject, type JsonObject, parseJsonText } from '../../../protocol/index.ts';
 import type { Engine } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
+import type { RestrictedApi } from '../restrictions.ts';
 import type { HttpReply, HttpRequest } from './exchange.ts';
 
 /** What a route's function gets. */
@@ -14,6 +15,8 @@ export interface Call {
 }
 
 export interface Route {
+  /** The group that `--http-restricted-api` names it by. */
+  readonly api: RestrictedApi;
   readonly methods: readonly ('GET' | 'POST')[];
   /** Refused when it comes from a foreign web page. */
   readonly changesState?: boolean;

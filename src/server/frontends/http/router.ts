@@ -1,15 +1,19 @@
 import { toServerError } from '../../../core/index.ts';
 import type { Engine } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
+import { missingHeader, type RestrictedApi, type Restrictions } from '../restrictions.ts';
 import {
   emptyReply,
   errorReply,
   type HttpHandler,
   type HttpReply,
+  type HttpRequest,
   JSON_TYPE,
   jsonReply,
   TEXT_TYPE,
 } from './exchange.ts';
+import { GenerateHandler } from './generate-handler.ts';
+import type { HeaderForwarding } from './header-forwarding.ts';
 import { InferHandler } from './infer-handler.ts';
 import { CUDA_MEMORY_ROUTES, SYSTEM_MEMORY_ROUTES } from './memory-routes.ts';
 import { MODEL_ROUTES, statisticsReply } from './model-routes.ts';
@@ -23,26 +27,41 @@ export interface HttpFrontendOptions {
   readonly identity: ServerIdentity;
   /** The address that the server listens on. */
   readonly host: string;
+  readonly restrictions: Restrictions;
+  readonly forwarding: HeaderForwarding;
 }
 
 const MODEL_PATH =
-  /^\/v2\/models\/([^/]+)(?:\/versions\/([0-9]+))?(?:\/(infer|config|ready|stats|generate|generate_stream|trace\/setting))?$/;
+  /^\/v2\/models\/([^/]+)(?:\/versions\/([0-9]+))?(?:\/(infer|config|ready|stats|generate|generate_stream|trace\/setting|traffic|batching))?$/;
 const REPOSITORY_PATH = /^\/v2\/repository\/(?:index|models\/([^/]+)\/(load|unload))$/;
 const SHARED_MEMORY_PATH =
   /^\/v2\/(systemsharedmemory|cudasharedmemory)(?:\/region\/([^/]+))?\/(status|register|unregister)$/;
 
 /** All of Triton's HTTP API (https://github.com/triton-inference-server/server/tree/main/docs/protocol). */
 export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
-  const { engine } = options;
-  const inference = new InferHandler(engine);
+  const { engine, restrictions, forwarding } = options;
+  const inference = new InferHandler(engine, forwarding);
+  const generation = new GenerateHandler(engine, forwarding);
+  /** Answers a call that lacks the key of its group; false when it may go on. */
+  const refused = (api: RestrictedApi, http: HttpRequest, reply: (reply: HttpReply) => void): boolean => {
+    const header = missingHeader(restrictions, api, (name) => http.header(name));
+    if (header !== undefined) {
+      reply(errorReply(403, `This API is restricted, expecting header '${header}'`, TEXT_TYPE));
+    }
+    return header !== undefined;
+  };
   return (http, reply) => {
     const query = http.target.indexOf('?');
     const path = query < 0 ? http.target : http.target.slice(0, query);
     const model = MODEL_PATH.exec(path);
-    if (model?.[3] === 'infer' && http.method === 'POST') {
-      const name = decodeName(model[1] ?? '');
-      if (name === undefined) reply(errorReply(400, `invalid model name '${model[1]}'`, TEXT_TYPE));
-      else return inference.handle(name, model[2] ?? '', http, reply);
+    const action = model?.[3];
+    if (http.method === 'POST' && (action === 'infer' || action === 'generate' || action === 'generate_stream')) {
+      const name = decodeName(model?.[1] ?? '');
+      const version = model?.[2] ?? '';
+      if (name === undefined) reply(errorReply(400, `invalid model name '${model?.[1]}'`, TEXT_TYPE));
+      else if (refused('inference', http, reply)) return undefined;
+      else if (action === 'infer') return inference.handle(name, version, http, reply);
+      else return generation.handle(name, version, action === 'generate_stream', http, reply);
       return undefined;
     }
     const found = findRoute(path, model);
@@ -55,6 +74,7 @@ export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
       reply(errorReply(405, 'Method Not Allowed', route.plain ? TEXT_TYPE : JSON_TYPE));
       return undefined;
     }
+    if (refused(route.api, http, reply)) return undefined;
     const foreign = route.changesState && http.method === 'POST' ? foreignRequest(http, options.host) : undefined;
     if (foreign !== undefined) {
       reply(errorReply(403, foreign));
@@ -113,18 +133,21 @@ function decodeName(text: string): string | undefined {
 }
 
 const LIVE: Route = {
+  api: 'health',
   plain: true,
   methods: GET_ONLY,
   handle: ({ engine }) => emptyReply(engine.live ? 200 : 400, TEXT_TYPE),
 };
 
 const READY: Route = {
+  api: 'health',
   plain: true,
   methods: GET_ONLY,
   handle: ({ engine }) => emptyReply(engine.ready ? 200 : 400, TEXT_TYPE),
 };
 
 const SERVER_METADATA: Route = {
+  api: 'metadata',
   methods: GET_ONLY,
   handle: ({ identity }) => jsonReply(200, JSON.stringify(identity)),
 };
@@ -134,6 +157,7 @@ const FIXED_ROUTES: Readonly<Record<string, Route>> = {
   '/v2/health/live': LIVE,
   '/v2/health/ready': READY,
   '/v2/models/stats': {
+    api: 'statistics',
     methods: GET_ONLY,
     handle: ({ engine }) => statisticsReply(engine, '', ''),
   },

@@ -1,9 +1,10 @@
 import { describeLogSettings, parseLogSettings } from '../../../core/index.ts';
-import { notSupported, TRACE_OFF } from '../../engine/index.ts';
+import { describeTraceSettings, traceChangeOfJson } from '../../engine/index.ts';
 import { jsonReply } from './exchange.ts';
-import { bodyObject, BOTH, POST_ONLY, type Route } from './route.ts';
+import { bodyObject, BOTH, type Route } from './route.ts';
 
 export const LOGGING: Route = {
+  api: 'logging',
   methods: BOTH,
   changesState: true,
   handle({ engine, http }) {
@@ -13,18 +14,13 @@ export const LOGGING: Route = {
   },
 };
 
-/** Tracing can be looked at, and is off; it cannot be switched on. */
+/** Of all models, or of the one in the path. */
 export const TRACE: Route = {
+  api: 'trace',
   methods: BOTH,
-  handle({ http }) {
-    if (http.method === 'POST' && Object.keys(bodyObject(http)).length > 0) throw notSupported('tracing');
-    return jsonReply(200, JSON.stringify(TRACE_OFF));
-  },
-};
-
-export const GENERATE: Route = {
-  methods: POST_ONLY,
-  handle() {
-    throw notSupported('the generate extension');
+  changesState: true,
+  handle({ engine, http, name }) {
+    const change = http.method === 'POST' ? traceChangeOfJson(bodyObject(http)) : {};
+    return jsonReply(200, JSON.stringify(describeTraceSettings(engine.traceSettings(name, change))));
   },
 };

@@ -1,16 +1,27 @@
 import { cpus } from 'node:os';
 
-/** Measures how busy the machine's cores were since the last time it was asked. */
+/** Measures how busy the machine's cores were, over intervals of at least some length. */
 export class CpuUsage {
+  private readonly intervalMillis: number;
   private last = snapshot();
+  private lastAt = performance.now();
+  private value = 0;
 
-  /** 0 to 1; 0 when no time has passed. */
+  constructor(intervalMillis: number) {
+    this.intervalMillis = intervalMillis;
+  }
+
+  /** 0 to 1, since the last look that was long enough ago. */
   take(): number {
+    const at = performance.now();
+    if (at - this.lastAt < this.intervalMillis && this.value > 0) return this.value;
     const now = snapshot();
     const total = now.total - this.last.total;
     const busy = total - (now.idle - this.last.idle);
     this.last = now;
-    return total > 0 ? Math.min(1, Math.max(0, busy / total)) : 0;
+    this.lastAt = at;
+    this.value = total > 0 ? Math.min(1, Math.max(0, busy / total)) : 0;
+    return this.value;
   }
 }
 

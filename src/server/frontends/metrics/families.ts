@@ -1,8 +1,10 @@
 import type { MetricFamily } from '../../../telemetry/index.ts';
-import type { LoadedModel, ModelStatistics } from '../../engine/index.ts';
+import type { LoadedModel, ModelStatistics, SummaryName } from '../../engine/index.ts';
 
 /** A family with one sample per model version. */
 export interface ModelFamily extends MetricFamily {
+  /** A cumulative duration: off with `--metrics-config counter_latencies=false`. */
+  readonly latency?: boolean;
   readonly value: (model: LoadedModel) => number;
 }
 
@@ -35,30 +37,35 @@ export const TRITON_FAMILIES: readonly ModelFamily[] = [
   },
   {
     name: 'nv_inference_request_duration_us',
+    latency: true,
     type: 'counter',
     help: 'Cumulative inference request duration in microseconds, from arrival to answer',
     value: (model) => us(model.statistics.success.ns),
   },
   {
     name: 'nv_inference_queue_duration_us',
+    latency: true,
     type: 'counter',
     help: 'Cumulative time that requests waited in the queue in microseconds',
     value: (model) => us(model.statistics.queue.ns),
   },
   {
     name: 'nv_inference_compute_input_duration_us',
+    latency: true,
     type: 'counter',
     help: 'Cumulative time to prepare inputs in microseconds',
     value: (model) => us(model.statistics.computeInput.ns),
   },
   {
     name: 'nv_inference_compute_infer_duration_us',
+    latency: true,
     type: 'counter',
     help: 'Cumulative time that the model executed in microseconds',
     value: (model) => us(model.statistics.computeInfer.ns),
   },
   {
     name: 'nv_inference_compute_output_duration_us',
+    latency: true,
     type: 'counter',
     help: 'Cumulative time to take outputs out in microseconds',
     value: (model) => us(model.statistics.computeOutput.ns),
@@ -182,9 +189,99 @@ export const CPU_FAMILIES = {
   },
   total: { name: 'nv_cpu_memory_total_bytes', type: 'gauge', help: 'CPU total memory (RAM), in bytes' },
   used: { name: 'nv_cpu_memory_used_bytes', type: 'gauge', help: 'CPU used memory (RAM), in bytes' },
-  resident: {
-    name: 'process_resident_memory_bytes',
-    type: 'gauge',
-    help: 'Resident memory of the server process, in bytes',
-  },
 } as const satisfies Record<string, MetricFamily>;
+
+export const PROCESS_FAMILY: MetricFamily = {
+  name: 'process_resident_memory_bytes',
+  type: 'gauge',
+  help: 'Resident memory of the server process, in bytes',
+};
+
+/** Of models whose responses are cached. */
+export const CACHE_FAMILIES: readonly ModelFamily[] = [
+  {
+    name: 'nv_cache_num_hits_per_model',
+    type: 'counter',
+    help: 'Number of cache hits per model',
+    value: (model) => model.statistics.cacheHits.count,
+  },
+  {
+    name: 'nv_cache_num_misses_per_model',
+    type: 'counter',
+    help: 'Number of cache misses per model',
+    value: (model) => model.statistics.cacheMisses.count,
+  },
+  {
+    name: 'nv_cache_hit_duration_per_model',
+    type: 'counter',
+    latency: true,
+    help: 'Total cache hit duration per model, in microseconds',
+    value: (model) => us(model.statistics.cacheHits.ns),
+  },
+  {
+    name: 'nv_cache_miss_duration_per_model',
+    type: 'counter',
+    latency: true,
+    help: 'Total cache miss (lookup and insertion) duration per model, in microseconds',
+    value: (model) => us(model.statistics.cacheMisses.ns),
+  },
+];
+
+/** Quantiles of the last minute, in microseconds, with `--metrics-config summary_latencies=true`. */
+export const SUMMARY_FAMILIES: readonly (MetricFamily & {
+  readonly summary: SummaryName;
+  /** Only of models whose responses are cached. */
+  readonly cache?: boolean;
+})[] = [
+  {
+    name: 'nv_inference_request_summary_us',
+    type: 'summary',
+    summary: 'request',
+    help: 'Summary of inference request duration in microseconds (includes cached requests)',
+  },
+  {
+    name: 'nv_inference_queue_summary_us',
+    type: 'summary',
+    summary: 'queue',
+    help: 'Summary of inference queuing duration in microseconds (includes cached requests)',
+  },
+  {
+    name: 'nv_inference_compute_input_summary_us',
+    type: 'summary',
+    summary: 'compute_input',
+    help: 'Summary of compute input duration in microseconds (does not include cached requests)',
+  },
+  {
+    name: 'nv_inference_compute_infer_summary_us',
+    type: 'summary',
+    summary: 'compute_infer',
+    help: 'Summary of compute inference duration in microseconds (does not include cached requests)',
+  },
+  {
+    name: 'nv_inference_compute_output_summary_us',
+    type: 'summary',
+    summary: 'compute_output',
+    help: 'Summary of compute output duration in microseconds (does not include cached requests)',
+  },
+  {
+    name: 'nv_cache_hit_summary_per_model',
+    type: 'summary',
+    summary: 'cache_hit',
+    cache: true,
+    help: 'Summary of cache hit counts and durations per model, in microseconds',
+  },
+  {
+    name: 'nv_cache_miss_summary_per_model',
+    type: 'summary',
+    summary: 'cache_miss',
+    cache: true,
+    help: 'Summary of cache miss counts and durations per model, in microseconds',
+  },
+];
+
+/** Of decoupled models, with `--metrics-config histogram_latencies=true`. */
+export const FIRST_RESPONSE_FAMILY: MetricFamily = {
+  name: 'nv_inference_first_response_histogram_ms',
+  type: 'histogram',
+  help: 'Duration from request to first response in milliseconds',
+};
