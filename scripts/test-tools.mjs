@@ -1,4 +1,4 @@
-// What the tests need beside npm and Python packages: a real Prometheus, curl, and the real perf_analyzer.
+// What the tests need beside npm and Python packages: a real Prometheus, a real Redis, curl, and the real perf_analyzer.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE, run, step, works } from './lib.mjs';
@@ -7,6 +7,8 @@ import { pythonPath } from './setup.mjs';
 /** Command, Debian package, and how to see that it is there. */
 const SYSTEM_TOOLS = [
   { name: 'prometheus', package: 'prometheus', present: () => works('prometheus', ['--version']) },
+  { name: 'redis', package: 'redis-server', present: () => works('redis-server', ['--version']) },
+  { name: 'openssl', package: 'openssl', present: () => works('openssl', ['version']) },
   { name: 'curl', package: 'curl', present: () => works('curl', ['--version']) },
   { name: 'libb64', package: 'libb64-0d', present: () => works('sh', ['-c', 'ldconfig -p | grep -q libb64.so.0d']) },
 ];

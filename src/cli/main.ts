@@ -50,8 +50,12 @@ async function main(argv: readonly string[]): Promise<number> {
   throw new UsageError(`unknown command '${name}'${didYouMean(name, Object.keys(COMMANDS))}`);
 }
 
+/** What still runs when a command is done, an execution that no timeout ends for one, does not keep the process. */
+const LINGER_MS = 1000;
+
 try {
   process.exitCode = await main(process.argv.slice(2));
+  setTimeout(() => process.exit(), LINGER_MS).unref();
 } catch (error) {
   process.stderr.write(`goodput: ${errorMessage(error)}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;

@@ -222,6 +222,9 @@ function validateEnsemble(config: ModelConfig): void {
       throw invalidArgument(`ensemble output '${output.name}' for ensemble '${name}' is not used`);
     }
   }
+  const wanted = new Set([...used, ...config.output.map((output) => output.name)]);
+  const unused = [...produced].find((tensor) => !wanted.has(tensor));
+  if (unused !== undefined) throw invalidArgument(`ensemble tensor '${unused}' is unused in ensemble '${name}'`);
   const available = new Set([...produced, ...config.input.map((input) => input.name)]);
   const missing = [...used].find((tensor) => !available.has(tensor));
   if (missing !== undefined) {

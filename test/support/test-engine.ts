@@ -6,6 +6,7 @@ import {
   type InputTensor,
 } from '../../src/protocol/index.ts';
 import { NO_DEVICES } from '../../src/repository/index.ts';
+import { createScriptedBackend } from './scripted-backend.ts';
 import { createIdentityBackend } from '../../src/server/backends/identity/index.ts';
 import { createOnnxruntimeBackend } from '../../src/server/backends/onnxruntime/index.ts';
 import {
@@ -58,7 +59,11 @@ export async function startEngine(
   repository: string,
   change: Partial<EngineOptions> = {},
 ): Promise<Engine & AsyncDisposable> {
-  const engine = new Engine(engineOptions(repository, change), [createIdentityBackend(), createOnnxruntimeBackend()]);
+  const engine = new Engine(engineOptions(repository, change), [
+    createIdentityBackend(),
+    createOnnxruntimeBackend(),
+    createScriptedBackend(),
+  ]);
   await engine.start();
   return Object.assign(engine, { [Symbol.asyncDispose]: () => engine.stop(5) });
 }

@@ -200,7 +200,7 @@ describe('the repository', () => {
     assert.match(reasons['misspelt'] ?? '', /config\.pbtxt:2:1: .*did you mean 'max_batch_size'/);
     assert.match(
       reasons['unknown'] ?? '',
-      /unable to find backend library for backend 'cobol'.*available backends: identity, onnxruntime/,
+      /unable to find backend library for backend 'cobol'.*available backends: identity, onnxruntime, scripted/,
     );
     assert.match(
       reasons['ensemble'] ?? '',

@@ -92,6 +92,7 @@ export class Engine {
 
   /** @throws NOT_FOUND or UNAVAILABLE in Triton's words */
   model(name: string, version: string): LoadedModel {
+    if (this.state.kind === 'stopping') throw stopping();
     return this.registry.resolve(name, version);
   }
 
@@ -125,12 +126,7 @@ export class Engine {
    * @returns a function that cancels the request
    */
   infer(request: InferenceRequest, sink: OutcomeSink): () => void {
-    if (this.state.kind === 'stopping') {
-      throw new ServerError(
-        'UNAVAILABLE',
-        'Server is stopping, scheduler for model has stopped accepting new inference requests',
-      );
-    }
+    if (this.state.kind === 'stopping') throw stopping();
     const model = this.registry.resolve(request.modelName, request.modelVersion, request.stickiness);
     const bytes = inputBytes(request);
     if (this.inflightBytes + bytes > this.options.maxInflightBytes && this.inflightBytes > 0) {
@@ -258,12 +254,22 @@ export class Engine {
     }, 1000);
     if (left <= 0) expire?.();
     await Promise.race([this.control.unloadAll(), timeout]);
+    if (this.inflight > 0) {
+      this.options.logger.warn(`Exit timeout expired: ${this.inflight} requests are left without an answer`);
+    }
     clearInterval(timer);
     this.sharedMemory.unregisterAll();
     await this.cache?.[Symbol.asyncDispose]();
     await this.tracer.close();
     await Promise.all([...this.backends.values()].map((backend) => backend[Symbol.asyncDispose]()));
   }
+}
+
+function stopping(): ServerError {
+  return new ServerError(
+    'UNAVAILABLE',
+    'Server is stopping, scheduler for model has stopped accepting new inference requests',
+  );
 }
 
 function inputBytes(request: InferenceRequest): number {

@@ -27,7 +27,10 @@ export function buildEnsemble(config: ModelConfig, find: (step: StepConfig) => L
   const steps = choice.value.step.map(stepConfig);
   const models = steps.map(find);
   const known = new Map<string, Inferred>();
-  for (const spec of [...inputs, ...outputs]) known.set(spec.name, inferred(config.name, spec, batching));
+  // Inside of the ensemble its tensors have the shapes that its own reshapes give them.
+  for (const spec of [...inputs, ...outputs]) {
+    known.set(spec.name, inferred(config.name, { ...spec, dims: spec.reshape ?? spec.dims }, batching));
+  }
   steps.forEach((step, index) => {
     const model = models[index];
     if (model) checkStep(config, step, model, known);
@@ -61,12 +64,6 @@ function checkStep(config: ModelConfig, step: StepConfig, model: LoadedModel, kn
       `ensemble ${ensemble} allows maximum batch size ${config.maxBatchSize}, but it contains model ${model.name} which only allows maximum batch size to be ${model.maxBatchSize}`,
     );
   }
-  for (const input of model.inputs) {
-    if (step.inputs.has(input.name) || input.optional) continue;
-    throw invalidArgument(
-      `in ensemble ${ensemble}, input ${input.name} in model ${model.name} is not mapped to any ensemble tensors`,
-    );
-  }
   for (const [name, tensor] of step.inputs) {
     const spec = model.inputs.find((input) => input.name === name);
     if (!spec) {
@@ -75,6 +72,12 @@ function checkStep(config: ModelConfig, step: StepConfig, model: LoadedModel, kn
       );
     }
     agree(ensemble, tensor, inferred(model.name, spec, model.batching), known);
+  }
+  for (const input of model.inputs) {
+    if (step.inputs.has(input.name) || input.optional) continue;
+    throw invalidArgument(
+      `in ensemble ${ensemble}, input ${input.name} in model ${model.name} is not mapped to any ensemble tensors`,
+    );
   }
   for (const [name, tensor] of step.outputs) {
     const spec = model.outputs.find((output) => output.name === name);
