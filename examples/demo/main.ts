@@ -61,17 +61,20 @@ async function demonstrate(): Promise<void> {
     say(`  sums         ${output(results, 'OUTPUT0').data.join(' ')}`);
     say(`  differences  ${output(results, 'OUTPUT1').data.join(' ')}`);
   });
-  await timed('2. ocr-detection, ocr-recognition: the text of examples/inputs/receipt.png (PaddleOCR)', async () => {
+  await timed('2. ocr-page, ocr-line: ensembles that read examples/inputs/receipt.png (PaddleOCR)', async () => {
     const lines = await readImage(HTTP, path('../inputs/receipt.png'), path('../../.cache/models/ppocr_keys_v1.txt'));
     for (const { text, confidence } of lines) say(`  ${text.padEnd(32)} ${dim(`${(confidence * 100).toFixed(0)} %`)}`);
   });
-  await timed('3. silero-vad: where there is speech in examples/inputs/speech.wav (Silero VAD)', async () => {
-    const probabilities = await detectSpeech(HTTP, path('../inputs/speech.wav'));
-    const seconds = (probabilities.length * 512) / 16_000;
-    const bars = sparkline(probabilities);
-    say(`  ${bars}`);
-    say(`  0 s${' '.repeat(Math.max(1, bars.length - 8))}${seconds.toFixed(1)} s`);
-  });
+  await timed(
+    '3. voice-activity: a sequence, its state on the server: speech in examples/inputs/speech.wav (Silero VAD)',
+    async () => {
+      const probabilities = await detectSpeech(HTTP, path('../inputs/speech.wav'));
+      const seconds = (probabilities.length * 512) / 16_000;
+      const bars = sparkline(probabilities);
+      say(`  ${bars}`);
+      say(`  0 s${' '.repeat(Math.max(1, bars.length - 8))}${seconds.toFixed(1)} s`);
+    },
+  );
 }
 
 const CURL = `curl -s ${HTTP}/v2/models/simple/infer -d '{"inputs":[

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { PNG } from 'pngjs';
-import { infer, output } from './client.ts';
+import { type ClientTensor, infer, output } from './client.ts';
 
 /** A rectangle of text on a page, in pixels. */
 interface Box {
@@ -16,9 +16,8 @@ export interface ReadLine {
 }
 
 const TEXT_THRESHOLD = 0.3;
-const LINE_HEIGHT = 48;
 
-/** Finds the lines of text in a PNG with one model and reads them with another, all lines at the same time. */
+/** Finds the lines of text in a PNG with one ensemble and reads them with another, all lines at the same time. */
 export async function readImage(base: string, imagePath: string, alphabetPath: string): Promise<readonly ReadLine[]> {
   const image = PNG.sync.read(readFileSync(imagePath));
   const boxes = await findLines(base, image);
@@ -33,23 +32,11 @@ export async function readImage(base: string, imagePath: string, alphabetPath: s
 }
 
 async function findLines(base: string, image: PNG): Promise<readonly Box[]> {
-  const width = Math.ceil(image.width / 32) * 32;
-  const height = Math.ceil(image.height / 32) * 32;
   const whole: Box = { left: 0, top: 0, right: image.width, bottom: image.height };
-  const mean = [0.485, 0.456, 0.406];
-  const deviation = [0.229, 0.224, 0.225];
-  const pixels = resample(
-    image,
-    whole,
-    width,
-    height,
-    (value, channel) => (value - (mean[channel] ?? 0)) / (deviation[channel] ?? 1),
-  );
-  const results = await infer(base, 'ocr-detection', [
-    { name: 'x', datatype: 'FP32', shape: [1, 3, height, width], data: pixels },
-  ]);
-  const map = output(results, 'sigmoid_0.tmp_0').data as Float32Array;
-  return groupRows(map, width, height).map((box) => ({
+  const results = await infer(base, 'ocr-page', [pixels(image, whole)]);
+  const { shape, data } = output(results, 'TEXT_MAP');
+  const [, , height = 1, width = 1] = shape;
+  return groupRows(data as Float32Array, width, height).map((box) => ({
     left: (Math.max(0, box.left - 6) * image.width) / width,
     right: (Math.min(width, box.right + 7) * image.width) / width,
     top: (Math.max(0, box.top - 6) * image.height) / height,
@@ -107,71 +94,37 @@ function flood(map: Float32Array, seen: Uint8Array, start: number, width: number
 }
 
 async function readLine(base: string, image: PNG, box: Box, alphabet: readonly string[]): Promise<ReadLine> {
-  const scale = LINE_HEIGHT / (box.bottom - box.top);
-  const width = Math.max(32, Math.round((box.right - box.left) * scale));
-  const pixels = resample(image, box, width, LINE_HEIGHT, (value) => (value - 0.5) / 0.5);
-  const results = await infer(base, 'ocr-recognition', [
-    { name: 'x', datatype: 'FP32', shape: [1, 3, LINE_HEIGHT, width], data: pixels },
-  ]);
-  const { shape, data } = output(results, 'softmax_11.tmp_0');
-  return decodeText(data as Float32Array, shape[1] ?? 0, shape[2] ?? 0, alphabet);
-}
-
-/** Takes the best character of every column; repeats and blanks fall away. */
-function decodeText(
-  probabilities: Float32Array,
-  steps: number,
-  classes: number,
-  alphabet: readonly string[],
-): ReadLine {
+  const results = await infer(base, 'ocr-line', [pixels(image, box)]);
+  const classes = output(results, 'CLASS').data;
+  const confidences = output(results, 'CONFIDENCE').data as Float32Array;
   let text = '';
   let sum = 0;
-  let count = 0;
   let last = 0;
-  for (let step = 0; step < steps; step++) {
-    let best = 0;
-    for (let index = 1; index < classes; index++) {
-      if ((probabilities[step * classes + index] ?? 0) > (probabilities[step * classes + best] ?? 0)) best = index;
-    }
+  let count = 0;
+  // Repeats and blanks fall away.
+  classes.forEach((best, step) => {
     if (best !== 0 && best !== last) {
       text += alphabet[best] ?? '';
-      sum += probabilities[step * classes + best] ?? 0;
+      sum += confidences[step] ?? 0;
       count++;
     }
     last = best;
-  }
+  });
   return { text, confidence: count === 0 ? 0 : sum / count };
 }
 
-/** A part of an image as planes of floats, scaled with bilinear interpolation. */
-function resample(
-  image: PNG,
-  box: Box,
-  width: number,
-  height: number,
-  normalize: (value: number, channel: number) => number,
-): Float32Array {
-  const planes = new Float32Array(3 * width * height);
-  const at = (x: number, y: number, channel: number): number => {
-    const column = Math.min(image.width - 1, Math.max(0, x));
-    const row = Math.min(image.height - 1, Math.max(0, y));
-    return (image.data[(row * image.width + column) * 4 + channel] ?? 0) / 255;
-  };
-  for (let y = 0; y < height; y++) {
-    const sourceY = box.top + ((y + 0.5) * (box.bottom - box.top)) / height - 0.5;
-    const row = Math.floor(sourceY);
-    const fy = sourceY - row;
-    for (let x = 0; x < width; x++) {
-      const sourceX = box.left + ((x + 0.5) * (box.right - box.left)) / width - 0.5;
-      const column = Math.floor(sourceX);
-      const fx = sourceX - column;
-      for (let channel = 0; channel < 3; channel++) {
-        const top = at(column, row, channel) * (1 - fx) + at(column + 1, row, channel) * fx;
-        const bottom = at(column, row + 1, channel) * (1 - fx) + at(column + 1, row + 1, channel) * fx;
-        // The models want blue first.
-        planes[((2 - channel) * height + y) * width + x] = normalize(top * (1 - fy) + bottom * fy, 2 - channel);
-      }
+/** A part of an image as rows of red, green and blue bytes. */
+function pixels(image: PNG, box: Box): ClientTensor {
+  const left = Math.max(0, Math.floor(box.left));
+  const top = Math.max(0, Math.floor(box.top));
+  const width = Math.min(image.width, Math.ceil(box.right)) - left;
+  const height = Math.min(image.height, Math.ceil(box.bottom)) - top;
+  const data = new Uint8Array(width * height * 3);
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < width; column++) {
+      const source = ((top + row) * image.width + left + column) * 4;
+      data.set(image.data.subarray(source, source + 3), (row * width + column) * 3);
     }
   }
-  return planes;
+  return { name: 'IMAGE', datatype: 'UINT8', shape: [height, width, 3], data };
 }

@@ -1,30 +1,27 @@
 import { readFileSync } from 'node:fs';
 import { infer, output } from './client.ts';
 
-const RATE = 16_000;
 const FRAME = 512;
-/** Samples of the frame before that the model wants in front of each frame. */
-const CONTEXT = 64;
-const STATE = 2 * 128;
 
-/** Probability of speech in every 32 ms of a 16 kHz WAV file. */
-export async function detectSpeech(base: string, path: string): Promise<readonly number[]> {
+/**
+ * Probability of speech in every 32 ms of a 16 kHz WAV file. The frames are one sequence: what the models remember from
+ * one to the next stays on the server.
+ * @param id of the sequence
+ */
+export async function detectSpeech(base: string, path: string, id = 'speech.wav'): Promise<readonly number[]> {
   const samples = readWav(path);
-  let state = new Float32Array(STATE);
-  let context = new Float32Array(CONTEXT);
+  const frames = Math.floor(samples.length / FRAME);
   const probabilities: number[] = [];
-  for (let start = 0; start + FRAME <= samples.length; start += FRAME) {
-    const frame = new Float32Array(CONTEXT + FRAME);
-    frame.set(context);
-    frame.set(samples.subarray(start, start + FRAME), CONTEXT);
-    context = frame.slice(-CONTEXT);
-    const results = await infer(base, 'silero-vad', [
-      { name: 'input', datatype: 'FP32', shape: [1, frame.length], data: frame },
-      { name: 'state', datatype: 'FP32', shape: [2, 1, 128], data: state },
-      { name: 'sr', datatype: 'INT64', shape: [1], data: BigInt64Array.of(BigInt(RATE)) },
-    ]);
-    probabilities.push(output(results, 'output').data[0] ?? 0);
-    state = Float32Array.from(output(results, 'stateN').data);
+  for (let index = 0; index < frames; index++) {
+    const data = samples.slice(index * FRAME, (index + 1) * FRAME);
+    const inputs = [{ name: 'AUDIO', datatype: 'FP32', shape: [1, FRAME], data }] as const;
+    const sequence = {
+      sequence_id: id,
+      sequence_start: index === 0,
+      sequence_end: index === frames - 1,
+    };
+    const results = await infer(base, 'voice-activity', inputs, sequence);
+    probabilities.push(output(results, 'SPEECH').data[0] ?? 0);
   }
   return probabilities;
 }

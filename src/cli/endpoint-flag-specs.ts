@@ -63,6 +63,14 @@ export const ENDPOINT_FLAGS: readonly FlagSpec[] = [
     help: 'Let several servers listen on the gRPC port; the system shares connections out between them.',
   },
   {
+    name: 'overload-status',
+    kind: 'string',
+    choices: ['503', '429'],
+    defaultText: '503',
+    group: 'Endpoints',
+    help: 'Goodput only. HTTP status of a request that finds its queue full; 429 comes with Retry-After.',
+  },
+  {
     name: 'http-restricted-api',
     kind: 'string',
     multiple: true,

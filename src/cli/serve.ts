@@ -66,6 +66,7 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
       restrictions: restrictions(flags, 'http'),
       forward: forwardPattern(flags, 'http-header-forward-pattern'),
       maxInputBytes: flags.number('http-max-input-size', 64 * 1024 * 1024),
+      overloadStatus: Number(flags.string('overload-status', '503')),
     },
     grpcOptions: {
       restrictions: restrictions(flags, 'grpc'),
@@ -75,6 +76,7 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
       tls: tlsOptions(flags),
       connections: connectionLimits(flags),
       delayMillis: Number(process.env['TRITONSERVER_SERVER_DELAY_GRPC_RESPONSE_SEC'] ?? 0) * 1000,
+      inferDelayMillis: Number(process.env['TRITONSERVER_DELAY_GRPC_RESPONSE'] ?? 0),
     },
     metricsOptions: metricsOptions(flags),
     surviveFailedStart: flags.has('exit-on-error') && !flags.boolean('exit-on-error', true),

@@ -34,6 +34,7 @@ export interface HttpOptions {
   readonly restrictions: Restrictions;
   readonly forward: RegExp | undefined;
   readonly maxInputBytes: number;
+  readonly overloadStatus: number;
 }
 
 /** What only the gRPC endpoint has. */
@@ -45,6 +46,7 @@ export interface GrpcOptions {
   readonly tls: TlsOptions | undefined;
   readonly connections: ConnectionLimits;
   readonly delayMillis: number;
+  readonly inferDelayMillis: number;
 }
 
 export interface ServerOptions {
@@ -99,9 +101,16 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
   };
   try {
     const http = await open('HTTPService', options.http, (address) => {
-      const { restrictions, forward, maxInputBytes } = options.httpOptions;
+      const { restrictions, forward, maxInputBytes, overloadStatus } = options.httpOptions;
       const forwarding = forward ? createHeaderForwarding(forward) : NO_FORWARDING;
-      const handler = createHttpHandler({ engine, identity, host: address.host, restrictions, forwarding });
+      const handler = createHttpHandler({
+        engine,
+        identity,
+        host: address.host,
+        restrictions,
+        forwarding,
+        overloadStatus,
+      });
       return listenHttp(handler, { ...address, maxInputBytes, logger });
     });
     const grpc = await open('GRPCInferenceService', options.grpc, (address) =>

@@ -42,11 +42,14 @@ const GRPC_STATUS: Record<ErrorCode, number> = {
  */
 export class ServerError extends Error {
   readonly code: ErrorCode;
+  /** The server has too much to do: the same request may succeed later. */
+  readonly overload: boolean;
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; overload?: boolean } = {}) {
     super(message, options);
     this.name = 'ServerError';
     this.code = code;
+    this.overload = options.overload ?? false;
   }
 
   get httpStatus(): number {

@@ -35,6 +35,12 @@ const ONE = '{"inputs":[{"name":"INPUT0","datatype":"INT32","shape":[1,1],"data"
 
 function repository(): TemporaryRepository {
   const made = new TemporaryRepository().identity('slow', 'TYPE_INT32', '1', delay(400));
+  made.identity(
+    'narrow',
+    'TYPE_INT32',
+    '1',
+    `dynamic_batching { default_queue_policy { max_queue_size: 1 } } max_batch_size: 1 ${delay(300)}`,
+  );
   made.identity('quick', 'TYPE_INT32', '1', 'response_cache { enable: true }');
   for (const script of ['repeat', 'echo']) made.model(script, { 'config.pbtxt': scriptedConfig(script), '1/x': '' });
   made.model('acc', {
@@ -147,6 +153,21 @@ describe('sequences, decoupled models and cancellation with the unmodified trito
     assert.equal((await running).status, 200);
   });
 
+  test('an over-full queue answers 429 with Retry-After where that was asked for', async () => {
+    const url = `http://${server.http}/v2/models/narrow/infer`;
+    const send = (): Promise<Response> => fetch(url, { method: 'POST', body: ONE });
+    const running = send();
+    await sleep(50);
+    const waiting = send();
+    await sleep(50);
+    const refused = await send();
+    assert.equal(refused.status, 429);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.match(await refused.text(), /Exceeds maximum queue size/);
+    assert.deepEqual([(await running).status, (await waiting).status], [200, 200]);
+    assert.equal(server.engine.model('narrow', '').statistics.failures.REJECTED, 1);
+  });
+
   test('the cache and the quantiles show in the metrics', async () => {
     for (let index = 0; index < 3; index++) await call(`${server.http}/v2/models/quick/infer`, post(ONE));
     const { text } = await call(`${server.metrics}/metrics`);
@@ -192,7 +213,12 @@ describe('keys, headers, TLS, compression', () => {
         models.path,
         {},
         {
-          httpOptions: { restrictions: restrictions('key'), forward: undefined, maxInputBytes: 2 ** 20 },
+          httpOptions: {
+            restrictions: restrictions('key'),
+            forward: undefined,
+            maxInputBytes: 2 ** 20,
+            overloadStatus: 429,
+          },
           grpcOptions: { ...PLAIN_GRPC, restrictions: restrictions('triton-grpc-protocol-key') },
         },
       );
@@ -203,7 +229,7 @@ describe('keys, headers, TLS, compression', () => {
   }
 
   test('headers that match the pattern become parameters, what the body says comes first', async () => {
-    const httpOptions = { restrictions: new Map(), forward: /^(?:X-.*)$/, maxInputBytes: 2 ** 20 };
+    const httpOptions = { restrictions: new Map(), forward: /^(?:X-.*)$/, maxInputBytes: 2 ** 20, overloadStatus: 429 };
     await using server = await startInProcess(models.path, {}, { httpOptions });
     const headers = { 'X-Tenant': 'a', 'X-Both': 'header', Other: 'no' };
     const body = '{"IN":1,"X-Both":"body"}';
@@ -415,6 +441,54 @@ describe('a Redis cache', { skip: missing.includes('redis') }, () => {
 });
 
 describe('the process', () => {
+  test('every log line about a request carries its id and model', async () => {
+    using models = new TemporaryRepository().identity('m', 'TYPE_INT32', '1');
+    await using server = await RunningServer.start([
+      '--model-repository',
+      models.path,
+      '--log-verbose=2',
+      '--log-format=json',
+    ]);
+    await call(`${server.http}/v2/models/m/infer`, post(ONE.replace('{', '{"id":"abc",')));
+    await until(() => server.log.includes('inference request answered'));
+    const lines = server.log.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as object] : []));
+    const about = lines.filter((line) => JSON.stringify(line).includes('inference request'));
+    assert.equal(about.length, 2);
+    for (const line of about) {
+      const { model, version, request_id: id } = line as Record<string, unknown>;
+      assert.deepEqual([model, version, id], ['m', 1, 'abc']);
+    }
+  });
+
+  test('versions are swapped under load, and no request fails', async () => {
+    using models = new TemporaryRepository().identity('m', 'TYPE_INT32', '1', delay(2));
+    await using server = await RunningServer.start([
+      '--model-repository',
+      models.path,
+      '--model-control-mode=explicit',
+      '--load-model=m',
+    ]);
+    let running = true;
+    const answers = new Map<string, number>();
+    const client = async (): Promise<void> => {
+      while (running) {
+        const { status, text } = await call(`${server.http}/v2/models/m/infer`, post(ONE));
+        const version = /"model_version":"(\d+)"/.exec(text)?.[1] ?? `${status} ${text}`;
+        answers.set(version, (answers.get(version) ?? 0) + 1);
+      }
+    };
+    const clients = Array.from({ length: 8 }, client);
+    for (let version = 2; version <= 6; version++) {
+      await sleep(60);
+      models.model('m', { [`${version}/x`]: '' });
+      assert.equal((await call(`${server.http}/v2/repository/models/m/load`, post('{}'))).status, 200);
+    }
+    await sleep(60);
+    running = false;
+    await Promise.all(clients);
+    assert.deepEqual([...answers.keys()], ['1', '2', '3', '4', '5', '6'], JSON.stringify([...answers]));
+  });
+
   test('SIGTERM: not ready, accepted requests finish, new ones are refused, exit 0', async () => {
     using models = new TemporaryRepository().identity('slow', 'TYPE_INT32', '1', delay(1500));
     const server = await RunningServer.start(['--model-repository', models.path]);

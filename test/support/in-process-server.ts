@@ -25,7 +25,7 @@ export async function startInProcess(
     http: FREE_PORT,
     grpc: FREE_PORT,
     metrics: FREE_PORT,
-    httpOptions: { restrictions: new Map(), forward: undefined, maxInputBytes: 2 ** 26 },
+    httpOptions: { restrictions: new Map(), forward: undefined, maxInputBytes: 2 ** 26, overloadStatus: 429 },
     grpcOptions: PLAIN_GRPC,
     metricsOptions: {
       counterLatencies: true,
@@ -63,4 +63,5 @@ export const PLAIN_GRPC: ServerOptions['grpcOptions'] = {
     maxAgeGrace: 0,
   },
   delayMillis: 0,
+  inferDelayMillis: 0,
 };

@@ -129,12 +129,17 @@ function indexInputs(model: ModelInterface, request: InferenceRequest, fail: Fai
 
 function checkOutputs(model: ModelInterface, request: InferenceRequest): ReadonlySet<string> | undefined {
   if (request.outputs.length === 0) return undefined;
+  const names = new Set<string>();
   for (const output of request.outputs) {
     if (!model.outputs.some((spec) => spec.name === output.name)) {
       throw invalidArgument(`unexpected inference output '${output.name}' for model '${model.name}'`);
     }
+    if (names.has(output.name)) {
+      throw invalidArgument(withRequestId(request.id, `output '${output.name}' already exists in request`));
+    }
+    names.add(output.name);
   }
-  return new Set(request.outputs.map((output) => output.name));
+  return names;
 }
 
 function missingInputs(model: ModelInterface, request: InferenceRequest, missing: readonly TensorSpec[]): string {

@@ -133,6 +133,7 @@ export class Engine {
       throw new ServerError(
         'UNAVAILABLE',
         `the server holds ${this.inflightBytes} bytes of unanswered requests, with this one it would exceed its limit of ${this.options.maxInflightBytes} (--max-inflight-bytes)`,
+        { overload: true },
       );
     }
     for (const output of request.outputs) {
@@ -142,7 +143,8 @@ export class Engine {
     const trace = this.tracer.active
       ? this.tracer.sample(model.name, request.id, request.arrival?.traceparent)
       : undefined;
-    const deliver = trace ? this.traced(trace, request.arrival, sink) : sink;
+    const traced = trace ? this.traced(trace, request.arrival, sink) : sink;
+    const deliver = this.options.logger.settings.logVerboseLevel > 0 ? this.logged(model, request, traced) : traced;
     const cancel = model.infer(
       resolved,
       (outcome) => {
@@ -158,6 +160,23 @@ export class Engine {
     this.inflightBytes += bytes;
     this.inflight++;
     return cancel;
+  }
+
+  /** Says in the log what became of a request, with its id and model. */
+  private logged(model: LoadedModel, request: InferenceRequest, sink: OutcomeSink): OutcomeSink {
+    const { logger, clock } = this.options;
+    const fields = { model: model.name, version: model.version, request_id: request.id || '<id_unknown>' };
+    const start = clock.now();
+    logger.verbose(2, 'inference request received', fields);
+    return (outcome) => {
+      const duration_ms = Math.round((clock.now() - start) / 1e4) / 100;
+      if (outcome.kind === 'error') {
+        logger.verbose(1, `inference request failed: ${outcome.error.message}`, { ...fields, duration_ms });
+      } else if (outcome.kind === 'empty-final' || outcome.final) {
+        logger.verbose(1, 'inference request answered', { ...fields, duration_ms });
+      }
+      sink(outcome);
+    };
   }
 
   /** Marks in the trace when a request came in and when its answers go out. */

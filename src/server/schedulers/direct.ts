@@ -56,7 +56,9 @@ export function cancelledError(request: ScheduledRequest): ServerError {
 }
 
 export function queueFull(request: ScheduledRequest): ServerError {
-  return new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Exceeds maximum queue size'));
+  return new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Exceeds maximum queue size'), {
+    overload: true,
+  });
 }
 
 export function timedOut(request: ScheduledRequest): ServerError {

@@ -222,7 +222,7 @@ export class EnsembleRun {
 
   private failStep(step: PlannedStep, error: ServerError): void {
     const message = `in ensemble '${this.plan.name}', step '${step.model}': ${error.message}`;
-    this.fail(new ServerError(error.code, message, { cause: error }));
+    this.fail(new ServerError(error.code, message, { cause: error, overload: error.overload }));
   }
 
   private fail(error: ServerError): void {

@@ -129,6 +129,32 @@ describe('dynamic batching', () => {
     );
   });
 
+  test('GPU instances go first, and the CPU takes what they cannot', () => {
+    const clock = new VirtualClock();
+    const fakes = [1, 0, 0].map(() => new FakeInstance(clock, () => 100));
+    const instances = fakes.map((instance, index) => ({ ...unlimited(instance), rank: index === 0 ? 1 : 0 }));
+    const hooks = { executed: () => undefined };
+    const scheduler = new DynamicScheduler(instances, clock, hooks, { ...DEFAULTS, maxBatchSize: 1 });
+    const client = new Client(scheduler, clock);
+    for (let round = 0; round < 3; round++) {
+      client.send();
+      client.send();
+      clock.advance(1000);
+    }
+    assert.deepEqual(
+      fakes.map((fake) => fake.batches.length),
+      [0, 3, 3],
+      'two at once fit on the GPUs',
+    );
+    for (let index = 0; index < 3; index++) client.send();
+    clock.advance(1000);
+    assert.deepEqual(
+      fakes.map((fake) => fake.batches.length),
+      [1, 4, 4],
+      'the third one spills to the CPU',
+    );
+  });
+
   test('a queue that is full answers at once', () => {
     const { clock, client } = setUp({ queue: limitedTo(2) });
     client.send();

@@ -20,22 +20,24 @@ export interface GrpcServiceOptions {
   readonly forward: RegExp | undefined;
   /** Holds the answers of all calls but inference back, for tests of clients' timeouts. */
   readonly delayMillis: number;
+  /** The same for inference. */
+  readonly inferDelayMillis: number;
 }
 
 const SERVICE = '/inference.GRPCInferenceService/';
 
 /** `GRPCInferenceService` and `grpc.health.v1.Health` over an engine. */
 export function createGrpcService(options: GrpcServiceOptions): GrpcService {
-  const { engine, identity, restrictions, forward, delayMillis } = options;
+  const { engine, identity, restrictions, forward, delayMillis, inferDelayMillis } = options;
   const methods = new Map<string, Start>();
-  const add = (api: RestrictedApi, calls: Readonly<Record<string, Start>>, delayed = true): void => {
+  const add = (api: RestrictedApi, calls: Readonly<Record<string, Start>>, late = delayMillis): void => {
     for (const [name, start] of Object.entries(calls)) {
-      const late = delayed && delayMillis > 0 ? delay(start, delayMillis) : start;
-      methods.set(name.startsWith('/') ? name : SERVICE + name, restrict(late, restrictions, api));
+      const slow = late > 0 ? delay(start, late) : start;
+      methods.set(name.startsWith('/') ? name : SERVICE + name, restrict(slow, restrictions, api));
     }
   };
   add('health', { ...healthMethods(engine), '/grpc.health.v1.Health/Check': healthCheck(engine) });
-  add('health', { '/grpc.health.v1.Health/Watch': healthWatch(engine) }, false);
+  add('health', { '/grpc.health.v1.Health/Watch': healthWatch(engine) }, 0);
   add('metadata', metadataMethods(engine, identity));
   add('model-config', configMethods(engine));
   add('statistics', statisticsMethods(engine));
@@ -49,7 +51,7 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
       ModelInfer: (call) => modelInfer(engine, call, forward),
       ModelStreamInfer: (call) => modelStreamInfer(engine, call, forward),
     },
-    false,
+    inferDelayMillis,
   );
   return (method, call) => methods.get(method)?.(call);
 }

@@ -1,3 +1,5 @@
+import type { ServerError } from '../../../core/index.ts';
+
 /** A whole HTTP request, free of the library that received it. */
 export interface HttpRequest {
   readonly method: string;
@@ -60,6 +62,23 @@ export function jsonReply(status: number, json: string): HttpReply {
 export function emptyReply(status: number, contentType: string): HttpReply {
   return { status, contentType, body: NOTHING };
 }
+
+/** How errors of inference are answered. */
+export type ErrorReplies = (error: ServerError, contentType?: string) => HttpReply;
+
+/** When a client that was told to come back may do so. */
+const RETRY_AFTER_SECONDS = 1;
+
+/** @param overloadStatus the status of a request that was not taken because too many wait already */
+export function createErrorReplies(overloadStatus: number): ErrorReplies {
+  return (error, contentType = JSON_TYPE) => {
+    const reply = errorReply(error.overload ? overloadStatus : error.httpStatus, error.message, contentType);
+    if (!error.overload || overloadStatus !== TOO_MANY_REQUESTS) return reply;
+    return { ...reply, headers: [['Retry-After', String(RETRY_AFTER_SECONDS)]] };
+  };
+}
+
+export const TOO_MANY_REQUESTS = 429;
 
 /** `{"error": message}`. Errors found before a request is parsed are `text/plain` in Triton, later ones JSON. */
 export function errorReply(status: number, message: string, contentType: string = JSON_TYPE): HttpReply {

@@ -10,6 +10,7 @@ import {
 import { type Engine, modelMetadata } from '../../engine/index.ts';
 import {
   type BodyStream,
+  type ErrorReplies,
   errorReply,
   type HttpReply,
   type HttpRequest,
@@ -29,9 +30,11 @@ type Reply = (reply: HttpReply | HttpStreamReply) => void;
 export class GenerateHandler {
   private readonly engine: Engine;
   private readonly forwarding: HeaderForwarding;
+  private readonly errors: ErrorReplies;
 
-  constructor(engine: Engine, forwarding: HeaderForwarding) {
+  constructor(engine: Engine, forwarding: HeaderForwarding, errors: ErrorReplies) {
     this.engine = engine;
+    this.errors = errors;
     this.forwarding = forwarding;
   }
 
@@ -39,11 +42,10 @@ export class GenerateHandler {
   handle(name: string, version: string, streaming: boolean, http: HttpRequest, reply: Reply): (() => void) | undefined {
     try {
       const request = this.parse(name, version, http);
-      const answer = streaming ? streamAnswer(reply) : singleAnswer(reply);
+      const answer = streaming ? streamAnswer(reply) : singleAnswer(reply, this.errors);
       return this.engine.infer(request, answer);
     } catch (thrown) {
-      const error = toServerError(thrown);
-      reply(errorReply(error.httpStatus, error.message));
+      reply(this.errors(toServerError(thrown)));
       return undefined;
     }
   }
@@ -58,7 +60,7 @@ export class GenerateHandler {
 }
 
 /** Exactly one response makes an answer; Triton says so with status 200 when there were more, or none. */
-function singleAnswer(reply: Reply): (outcome: InferenceOutcome) => void {
+function singleAnswer(reply: Reply, errors: ErrorReplies): (outcome: InferenceOutcome) => void {
   let answer: HttpReply | undefined;
   let responses = 0;
   return (outcome) => {
@@ -67,7 +69,7 @@ function singleAnswer(reply: Reply): (outcome: InferenceOutcome) => void {
       answer ??= encode(outcome);
     } else if (outcome.kind === 'error') {
       responses++;
-      answer ??= errorReply(outcome.error.httpStatus, outcome.error.message);
+      answer ??= errors(outcome.error);
     }
     if (outcome.kind !== 'empty-final' && !outcome.final) return;
     reply(responses === 1 && answer ? answer : errorReply(200, ONE_RESPONSE));

@@ -1,4 +1,4 @@
-import { invalidArgument, type ServerError, toServerError, unsupported } from '../../../core/index.ts';
+import { invalidArgument, toServerError, unsupported } from '../../../core/index.ts';
 import {
   encodeInferResponse,
   type HttpInferRequest,
@@ -9,7 +9,7 @@ import {
   parseInferRequest,
 } from '../../../protocol/index.ts';
 import { type Engine, sharedMemoryOutputs } from '../../engine/index.ts';
-import { errorReply, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from './exchange.ts';
+import { type ErrorReplies, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from './exchange.ts';
 import { type HeaderForwarding, withHeaders } from './header-forwarding.ts';
 import { JsonOffload, OFFLOAD_BYTES } from './json-offload.ts';
 import { rawRequest } from './raw-request.ts';
@@ -26,10 +26,12 @@ type Reply = (reply: HttpReply) => void;
 export class InferHandler {
   private readonly engine: Engine;
   private readonly forwarding: HeaderForwarding;
+  private readonly errors: ErrorReplies;
   private readonly offload = new JsonOffload();
 
-  constructor(engine: Engine, forwarding: HeaderForwarding) {
+  constructor(engine: Engine, forwarding: HeaderForwarding, errors: ErrorReplies) {
     this.engine = engine;
+    this.errors = errors;
     this.forwarding = forwarding;
   }
 
@@ -42,7 +44,7 @@ export class InferHandler {
       }
       headerLength = headerLengthOf(http);
     } catch (error) {
-      replyError(toServerError(error), reply, TEXT_TYPE);
+      reply(this.errors(toServerError(error), TEXT_TYPE));
       return undefined;
     }
     const jsonLength = headerLength ?? http.body.length;
@@ -54,7 +56,7 @@ export class InferHandler {
         : parseInferRequest(name, version, http.body, headerLength);
       return this.infer(parsed, http, reply);
     } catch (error) {
-      replyError(toServerError(error), reply, JSON_TYPE);
+      reply(this.errors(toServerError(error), JSON_TYPE));
       return undefined;
     }
   }
@@ -75,10 +77,10 @@ export class InferHandler {
         try {
           cancel = this.infer(parsed, http, reply);
         } catch (error) {
-          replyError(toServerError(error), reply, JSON_TYPE);
+          reply(this.errors(toServerError(error), JSON_TYPE));
         }
       },
-      (error: unknown) => replyError(toServerError(error), reply, JSON_TYPE),
+      (error: unknown) => reply(this.errors(toServerError(error), JSON_TYPE)),
     );
     return () => {
       cancelled = true;
@@ -94,13 +96,13 @@ export class InferHandler {
   private answer(parsed: HttpInferRequest, outcome: InferenceOutcome, reply: Reply): void {
     switch (outcome.kind) {
       case 'error':
-        replyError(outcome.error, reply, JSON_TYPE);
+        reply(this.errors(outcome.error, JSON_TYPE));
         return;
       case 'response':
         try {
           this.respond(parsed, outcome.response, reply);
         } catch (error) {
-          replyError(toServerError(error), reply, JSON_TYPE);
+          reply(this.errors(toServerError(error), JSON_TYPE));
         }
         return;
       case 'empty-final':
@@ -127,7 +129,7 @@ export class InferHandler {
       .encode(response, binary, [...(sharedMemory ?? [])])
       .then(
         ({ text, binary: parts }) => reply(longReply(text, parts)),
-        (error: unknown) => replyError(toServerError(error), reply, JSON_TYPE),
+        (error: unknown) => reply(this.errors(toServerError(error), JSON_TYPE)),
       )
       .finally(release);
   }
@@ -157,10 +159,6 @@ function headerLengthOf(http: HttpRequest): number | undefined {
     throw invalidArgument(`inference header size should be in range (0, ${http.body.length}), got: ${text}`);
   }
   return length;
-}
-
-function replyError(error: ServerError, reply: Reply, contentType: string): void {
-  reply(errorReply(error.httpStatus, error.message, contentType));
 }
 
 function inferReply(encoded: HttpInferResponse, response: InferenceResponse): HttpReply {

@@ -3,6 +3,7 @@ import type { Engine } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
 import { missingHeader, type RestrictedApi, type Restrictions } from '../restrictions.ts';
 import {
+  createErrorReplies,
   emptyReply,
   errorReply,
   type HttpHandler,
@@ -29,6 +30,8 @@ export interface HttpFrontendOptions {
   readonly host: string;
   readonly restrictions: Restrictions;
   readonly forwarding: HeaderForwarding;
+  /** The status of a request that was not taken because too many wait already. */
+  readonly overloadStatus: number;
 }
 
 const MODEL_PATH =
@@ -40,8 +43,9 @@ const SHARED_MEMORY_PATH =
 /** All of Triton's HTTP API (https://github.com/triton-inference-server/server/tree/main/docs/protocol). */
 export function createHttpHandler(options: HttpFrontendOptions): HttpHandler {
   const { engine, restrictions, forwarding } = options;
-  const inference = new InferHandler(engine, forwarding);
-  const generation = new GenerateHandler(engine, forwarding);
+  const errors = createErrorReplies(options.overloadStatus);
+  const inference = new InferHandler(engine, forwarding, errors);
+  const generation = new GenerateHandler(engine, forwarding, errors);
   /** Answers a call that lacks the key of its group; false when it may go on. */
   const refused = (api: RestrictedApi, http: HttpRequest, reply: (reply: HttpReply) => void): boolean => {
     const header = missingHeader(restrictions, api, (name) => http.header(name));
