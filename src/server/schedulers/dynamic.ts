@@ -138,7 +138,7 @@ export class DynamicScheduler implements Scheduler {
 
   private watchDeadlines(): void {
     const at = this.queue.nextDeadline;
-    if (this.expiry?.at === at) return;
+    if (this.expiry ? this.expiry.at === at : at === Number.POSITIVE_INFINITY) return;
     this.expiry?.cancel();
     this.expiry =
       at === Number.POSITIVE_INFINITY

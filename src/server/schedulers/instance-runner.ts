@@ -123,6 +123,10 @@ export class InstanceRunner {
 
   /** Back among the idle ones, behind those of its rank. */
   private settle(instance: ScheduledInstance): void {
+    if (this.idle.length === 0) {
+      this.idle.push(instance);
+      return;
+    }
     const place = this.idle.findIndex((other) => other.rank > instance.rank);
     if (place < 0) this.idle.push(instance);
     else this.idle.splice(place, 0, instance);

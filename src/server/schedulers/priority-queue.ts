@@ -21,13 +21,15 @@ export class PriorityQueue {
   private readonly options: QueueOptions;
   /** Ascending; only levels that have been used. */
   private levels: Level[] = [];
+  /** The one level of a queue without levels. */
+  private readonly plain: Level | undefined;
   private count = 0;
   private readonly deadlines = new Map<ScheduledRequest, number>();
   private soonest = NEVER;
 
   constructor(options: QueueOptions) {
     this.options = options;
-    if (options.levels === 0n) this.level(0n);
+    this.plain = options.levels === 0n ? this.level(0n) : undefined;
   }
 
   get length(): number {
@@ -36,7 +38,7 @@ export class PriorityQueue {
 
   /** Puts a request at the end of its level; false when that level is full. */
   push(request: ScheduledRequest, now: number): boolean {
-    const level = this.level(this.priorityOf(request));
+    const level = this.plain ?? this.level(this.priorityOf(request));
     const { maxQueueSize } = level.policy;
     if (maxQueueSize > 0 && level.fresh.length + level.delayed.length >= maxQueueSize) return false;
     level.fresh.push(request);
@@ -52,6 +54,9 @@ export class PriorityQueue {
 
   /** The request at a place in the order of service. */
   peek(index = 0): ScheduledRequest | undefined {
+    const [only] = this.levels;
+    // One level and nothing that waited too long: the usual case.
+    if (this.levels.length === 1 && only && index < only.fresh.length) return only.fresh.peek(index);
     let left = index;
     for (const { fresh, delayed } of this.levels) {
       if (left < fresh.length) return fresh.peek(left);
@@ -64,6 +69,11 @@ export class PriorityQueue {
 
   /** Removes and returns the first `count` requests. */
   take(count: number): ScheduledRequest[] {
+    const { plain } = this;
+    if (plain && this.deadlines.size === 0 && count <= plain.fresh.length) {
+      this.count -= count;
+      return plain.fresh.take(count);
+    }
     let taken: ScheduledRequest[] = [];
     for (const { fresh, delayed } of this.levels) {
       for (const queue of [fresh, delayed]) {

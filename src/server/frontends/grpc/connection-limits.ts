@@ -19,49 +19,52 @@ export interface ConnectionLimits {
 }
 
 /** Applies keep-alive, ping and age rules to one connection, as gRPC's own servers do. */
-export function limitConnection(session: ServerHttp2Session, limits: ConnectionLimits): void {
-  const timers: NodeJS.Timeout[] = [];
-  let streams = 0;
-  session.on('stream', (stream) => {
-    streams++;
-    stream.on('close', () => streams--);
-  });
-  if (limits.keepaliveTime > 0) timers.push(keepAlive(session, limits, () => streams));
-  if (limits.maxPingStrikes > 0 && limits.minPingInterval > 0) policePings(session, limits, () => streams);
-  if (limits.maxAge > 0) {
-    timers.push(
-      setTimeout(() => {
-        session.close();
-        if (limits.maxAgeGrace > 0) timers.push(setTimeout(() => session.destroy(), limits.maxAgeGrace).unref());
-      }, limits.maxAge).unref(),
-    );
-  }
-  session.on('close', () => {
-    for (const timer of timers) clearTimeout(timer);
-  });
-}
+export class ConnectionWatch {
+  private readonly session: ServerHttp2Session;
+  private readonly limits: ConnectionLimits;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private lastPing = 0;
+  private strikes = 0;
+  /** Calls in progress: counted by whoever opens and closes them. */
+  calls = 0;
 
-function keepAlive(session: ServerHttp2Session, limits: ConnectionLimits, streams: () => number): NodeJS.Timeout {
-  return setInterval(() => {
-    if (session.destroyed || (streams() === 0 && !limits.keepaliveWithoutCalls)) return;
+  constructor(session: ServerHttp2Session, limits: ConnectionLimits) {
+    this.session = session;
+    this.limits = limits;
+    const { keepaliveTime, maxPingStrikes, minPingInterval, maxAge } = limits;
+    if (keepaliveTime > 0) this.timers.push(setInterval(() => this.ask(), keepaliveTime));
+    if (maxPingStrikes > 0 && minPingInterval > 0) session.on('ping', () => this.pinged());
+    if (maxAge > 0) this.timers.push(setTimeout(() => this.retire(), maxAge));
+    for (const timer of this.timers) timer.unref();
+    session.on('close', () => {
+      for (const timer of this.timers) clearTimeout(timer);
+    });
+  }
+
+  private ask(): void {
+    const { session, limits } = this;
+    if (session.destroyed || (this.calls === 0 && !limits.keepaliveWithoutCalls)) return;
     const timeout = setTimeout(() => session.destroy(), limits.keepaliveTimeout);
     const sent = session.ping(() => clearTimeout(timeout));
     if (!sent) clearTimeout(timeout);
-  }, limits.keepaliveTime).unref();
-}
+  }
 
-/** A client that pings all the time is told to calm down and cut off. */
-function policePings(session: ServerHttp2Session, limits: ConnectionLimits, streams: () => number): void {
-  let last = 0;
-  let strikes = 0;
-  session.on('ping', () => {
+  /** A client that pings all the time is told to calm down and cut off. */
+  private pinged(): void {
+    const { session, limits } = this;
     const now = performance.now();
-    const soon = now - last < limits.minPingInterval && last > 0;
-    last = now;
-    if (streams() > 0 || !soon) strikes = 0;
-    else if (++strikes > limits.maxPingStrikes) {
+    const soon = now - this.lastPing < limits.minPingInterval && this.lastPing > 0;
+    this.lastPing = now;
+    if (this.calls > 0 || !soon) this.strikes = 0;
+    else if (++this.strikes > limits.maxPingStrikes) {
       session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
       session.destroy();
     }
-  });
+  }
+
+  private retire(): void {
+    const { session, limits } = this;
+    session.close();
+    if (limits.maxAgeGrace > 0) this.timers.push(setTimeout(() => session.destroy(), limits.maxAgeGrace).unref());
+  }
 }

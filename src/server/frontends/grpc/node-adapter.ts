@@ -11,7 +11,7 @@ import {
 import { errorMessage, type Logger, type ServerError, systemClock, toServerError } from '../../../core/index.ts';
 import { listen } from '../listen.ts';
 import type { GrpcCall, GrpcReceiver, GrpcService } from './call.ts';
-import { type ConnectionLimits, limitConnection } from './connection-limits.ts';
+import { type ConnectionLimits, ConnectionWatch } from './connection-limits.ts';
 import { compressFrame, compressionFor, type MessageCompression } from './message-compression.ts';
 import { MessageReader } from './message-reader.ts';
 
@@ -70,11 +70,11 @@ export async function listenGrpc(service: GrpcService, options: GrpcServerOption
     session.on('close', () => sessions.delete(session));
     session.on('error', (error: unknown) => options.logger.verbose(1, `HTTP/2 session: ${errorMessage(error)}`));
     session.setLocalWindowSize(CONNECTION_WINDOW);
-    limitConnection(session, options.connections);
+    const watch = new ConnectionWatch(session, options.connections);
+    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
+      serve(service, options, watch, stream, headers),
+    );
   });
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
-    serve(service, options, stream, headers),
-  );
   server.on('sessionError', () => undefined);
   const port = await listen(server, options.host, options.port, options.reusePort);
   return {
@@ -115,6 +115,7 @@ async function closeServer(
 function serve(
   service: GrpcService,
   options: GrpcServerOptions,
+  watch: ConnectionWatch,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
 ): void {
@@ -135,6 +136,7 @@ function serve(
     stream.resume();
     return;
   }
+  watch.calls++;
   const encoding = String(headers['grpc-encoding'] ?? 'identity');
   const reader = new MessageReader(options.maxMessageBytes, encoding, (message) => receiver.message(message));
   const guarded = (work: () => void): void => {
@@ -147,6 +149,7 @@ function serve(
   stream.on('data', (chunk: Buffer) => guarded(() => reader.push(chunk)));
   stream.on('end', () => guarded(() => receiver.end()));
   stream.on('close', () => {
+    watch.calls--;
     if (!call.finished) cancelOnce(call, receiver);
   });
   stream.on('aborted', () => cancelOnce(call, receiver));
