@@ -5,10 +5,11 @@
  *   npm run bench -- --rounds=5 --seconds=4
  *   npm run bench -- --against=DIR            and against another checkout of Goodput
  *   npm run bench -- --http=HOST:PORT --grpc=HOST:PORT   and against any KServe v2 server that serves 'simple'
- *   npm run bench -- --only=simple,compute,large,many
+ *   npm run bench -- --only=simple,compute,large,many,ensemble
  */
 import { parseArgs } from 'node:util';
 import { benchCompute } from './compute.ts';
+import { benchEnsemble } from './ensemble.ts';
 import { benchLarge } from './large.ts';
 import { benchMany } from './many-models.ts';
 import { benchSimple } from './simple.ts';
@@ -17,7 +18,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
-    only: { type: 'string', default: 'simple,compute,large,many' },
+    only: { type: 'string', default: 'simple,compute,large,many,ensemble' },
     against: { type: 'string' },
     http: { type: 'string' },
     grpc: { type: 'string' },
@@ -45,6 +46,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> 
   compute: benchCompute,
   large: benchLarge,
   many: benchMany,
+  ensemble: benchEnsemble,
 };
 
 for (const name of values.only.split(',')) {

@@ -47,6 +47,23 @@ export function makeRepository(): string {
     `backend: "onnxruntime" max_batch_size: 0 ${CPU} ${tensors('[ -1 ]', 1)}`,
     identityModel('FP32', ['N']),
   );
+  write(
+    'cached',
+    `backend: "onnxruntime" max_batch_size: 64 response_cache { enable: true } ${CPU} ${tensors('16', 2)}`,
+    addSubModel('FP32', ['N', 16]),
+  );
+  const batched = `backend: "onnxruntime" max_batch_size: 64 dynamic_batching { } ${CPU}`;
+  write('step', `${batched} ${tensors('16', 1)}`, identityModel('FP32', ['N', 16]));
+  write('join', `${batched} ${tensors('16', 2)}`, addSubModel('FP32', ['N', 16]));
+  const step = (model: string, inputs: readonly string[], output: string): string =>
+    `step { model_name: "${model}" model_version: -1 ${inputs.map((tensor, index) => `input_map { key: "INPUT${index}" value: "${tensor}" }`).join(' ')} output_map { key: "OUTPUT0" value: "${output}" } }`;
+  const graph = (name: string, steps: readonly string[]): void => {
+    mkdirSync(join(repository, name, '1'), { recursive: true });
+    const config = `platform: "ensemble" max_batch_size: 64 ${tensors('16', 1)} ensemble_scheduling { ${steps.join('\n')} }`;
+    writeFileSync(join(repository, name, 'config.pbtxt'), config);
+  };
+  graph('chain', [step('step', ['INPUT0'], 'a'), step('step', ['a'], 'b'), step('step', ['b'], 'OUTPUT0')]);
+  graph('fork', [step('step', ['INPUT0'], 'a'), step('step', ['INPUT0'], 'b'), step('join', ['a', 'b'], 'OUTPUT0')]);
   mkdirSync(join(repository, 'identity', '1'), { recursive: true });
   writeFileSync(
     join(repository, 'identity', 'config.pbtxt'),
@@ -94,6 +111,8 @@ export function grpcTarget(port: number, model: string, tensors: readonly Tensor
     headers: { 'content-type': 'application/grpc', te: 'trailers' },
   };
 }
+
+export const STEP: readonly TensorShape[] = [{ name: 'INPUT0', shape: [1, 16] }];
 
 export const SIMPLE: readonly TensorShape[] = [
   { name: 'INPUT0', shape: [1, 16] },

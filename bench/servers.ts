@@ -39,7 +39,12 @@ export async function startEchoes(ports: Ports): Promise<PinnedProcess> {
 }
 
 /** This build, or another checkout's, on a model repository. */
-export async function startGoodput(repository: string, ports: Ports, checkout = path('..')): Promise<PinnedProcess> {
+export async function startGoodput(
+  repository: string,
+  ports: Ports,
+  checkout = path('..'),
+  flags: readonly string[] = [],
+): Promise<PinnedProcess> {
   const server = new PinnedProcess([
     process.execPath,
     `${checkout}/src/cli/main.ts`,
@@ -49,6 +54,7 @@ export async function startGoodput(repository: string, ports: Ports, checkout = 
     `--grpc-port=${ports.grpc}`,
     '--metrics-port=0',
     '--log-info=false',
+    ...flags,
   ]);
   await untilOpen(`http://127.0.0.1:${ports.http}/v2/health/ready`);
   return server;

@@ -61,6 +61,6 @@ export function queueFull(request: ScheduledRequest): ServerError {
   });
 }
 
-export function timedOut(request: ScheduledRequest): ServerError {
-  return new ServerError('UNAVAILABLE', withRequestId(request.requestId, 'Request timeout expired'));
+export function timedOut(): ServerError {
+  return new ServerError('UNAVAILABLE', 'Request timeout expired');
 }

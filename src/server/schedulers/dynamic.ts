@@ -132,7 +132,7 @@ export class DynamicScheduler implements Scheduler {
 
   /** Answers requests that have waited too long, also while all instances are busy. */
   private expire(): void {
-    for (const request of this.queue.expire(this.clock.now())) request.fail(timedOut(request));
+    for (const request of this.queue.expire(this.clock.now())) request.fail(timedOut());
     this.watchDeadlines();
   }
 
