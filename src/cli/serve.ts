@@ -210,11 +210,19 @@ function endpoint(
   defaults: ServeDefaults,
 ): EndpointAddress | undefined {
   if (!flags.boolean(`allow-${kind}`, true)) return undefined;
+  if (flags.boolean(`reuse-${kind}-port`, false) && !canReusePorts()) {
+    throw new UsageError(`--reuse-${kind}-port needs Node 22.12 or newer, this is ${process.version}`);
+  }
   return {
     host: flags.string(`${kind}-address`, flags.string('host', defaults.host)),
     reusePort: kind !== 'metrics' && flags.boolean(`reuse-${kind}-port`, false),
     port: flags.number(`${kind}-port`, port),
   };
+}
+
+function canReusePorts(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
 }
 
 /** The table of models that Triton prints when it has started. */

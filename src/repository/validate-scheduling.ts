@@ -2,6 +2,7 @@ import { invalidArgument } from '../core/index.ts';
 import {
   ConfigDataType,
   controlKindName,
+  type EnsembleStep,
   type ModelConfig,
   ModelQueuePolicy_TimeoutAction as TimeoutAction,
   type ModelSequenceBatching,
@@ -89,9 +90,16 @@ function validateSequence(batching: ModelSequenceBatching, config: ModelConfig):
     }
   }
   const seen = new Set<SequenceControlKind>();
+  const names = new Set<string>();
   for (const input of batching.controlInput) {
     if (input.name === '') throw invalidArgument(`sequence batching control tensor must have a name for ${name}`);
     for (const control of input.control) {
+      if (names.has(input.name)) {
+        throw invalidArgument(
+          `sequence batching control tensor '${input.name}' is specified for multiple control kinds for ${name}`,
+        );
+      }
+      names.add(input.name);
       const kind = controlKindName(control.kind);
       if (seen.has(control.kind)) {
         throw invalidArgument(`sequence batching specifies multiple ${kind} tensors for ${name}`);
@@ -118,9 +126,6 @@ function validateCorrelationId(control: Control, name: string): void {
   const kind = 'CONTROL_SEQUENCE_CORRID';
   if (control.int32FalseTrue.length + control.fp32FalseTrue.length + control.boolFalseTrue.length > 0) {
     throw invalidArgument(`sequence batching must not specify either ${FLAG_FIELDS} for ${kind} for ${name}`);
-  }
-  if (control.dataType === ConfigDataType.TYPE_INVALID) {
-    throw invalidArgument(`sequence batching control tensor must specify a 'data_type' for ${kind} for ${name}`);
   }
   if (!ID_TYPES.has(control.dataType)) {
     throw invalidArgument(
@@ -184,52 +189,80 @@ function validateEnsemble(config: ModelConfig): void {
   if (config.modelWarmup.length > 0) {
     throw invalidArgument(`model_warmup can not be specified for ensemble '${name}'`);
   }
-  const { step: steps } = choice.value;
+  if (config.optimization) throw invalidArgument(`optimization should not be specified for ensemble '${name}'`);
+  const steps = choice.value.step;
   if (steps.length === 0) throw invalidArgument(`must specify 'step' for ensemble '${name}'`);
-  const produced = new Set<string>();
-  const used = new Set<string>();
-  steps.forEach((step, index) => {
-    if (step.modelName === '') {
-      throw invalidArgument(`must specify 'model_name' in step ${index} of ensemble '${name}'`);
-    }
-    if (Object.keys(step.outputMap).length === 0) {
-      throw invalidArgument(`must specify 'output_map' in step ${index} of ensemble '${name}'`);
-    }
-    for (const tensor of Object.values(step.inputMap)) used.add(tensor);
-    for (const [output, tensor] of Object.entries(step.outputMap)) {
-      if (tensor === '')
-        throw invalidArgument(`output '${output}' in step ${index} of ensemble '${name}' has no tensor`);
-      if (produced.has(tensor)) {
-        throw invalidArgument(
-          `ensemble tensor '${tensor}' can appear in an output map only once for ensemble '${name}'`,
-        );
-      }
-      produced.add(tensor);
-    }
-  });
+  const makers = makersOf(steps, name);
+  const used = new Set(steps.flatMap((step) => Object.values(step.inputMap)));
+  // The quotation marks are Triton's: clients and tests compare its text.
   for (const input of config.input) {
     if (!used.has(input.name)) {
-      throw invalidArgument(`ensemble input '${input.name}' for ensemble '${name}' is not used`);
+      throw invalidArgument(`ensemble input '${input.name}' for ensemble ${name}' is not used`);
     }
-    if (produced.has(input.name)) {
+    if (makers.has(input.name)) {
       throw invalidArgument(
         `ensemble input '${input.name}' for ensemble '${name}' can not be the output of a step as well`,
       );
     }
   }
   for (const output of config.output) {
-    if (!produced.has(output.name)) {
-      throw invalidArgument(`ensemble output '${output.name}' for ensemble '${name}' is not used`);
+    if (!makers.has(output.name)) {
+      throw invalidArgument(`ensemble output '${output.name}' for ensemble ${name}' is not used`);
     }
   }
+  requireWritten(config, steps, makers);
   const wanted = new Set([...used, ...config.output.map((output) => output.name)]);
-  const unused = [...produced].find((tensor) => !wanted.has(tensor));
+  const unused = [...makers.keys()].find((tensor) => !wanted.has(tensor));
   if (unused !== undefined) throw invalidArgument(`ensemble tensor '${unused}' is unused in ensemble '${name}'`);
-  const available = new Set([...produced, ...config.input.map((input) => input.name)]);
-  const missing = [...used].find((tensor) => !available.has(tensor));
-  if (missing !== undefined) {
-    throw invalidArgument(
-      `ensemble tensor '${missing}' is an input of a step of ensemble '${name}', and neither an input of the ensemble nor an output of a step`,
-    );
+}
+
+/** The step that makes each tensor. */
+function makersOf(steps: readonly EnsembleStep[], name: string): ReadonlyMap<string, number> {
+  const makers = new Map<string, number>();
+  steps.forEach((step, index) => {
+    const where = `in step ${index} of ensemble '${name}'`;
+    if (step.modelName === '') throw invalidArgument(`must specify 'model_name' ${where}`);
+    if (Object.keys(step.inputMap).length === 0) throw invalidArgument(`must specify 'input_map' ${where}`);
+    if (Object.keys(step.outputMap).length === 0) throw invalidArgument(`must specify 'output_map' ${where}`);
+    for (const [output, tensor] of Object.entries(step.outputMap)) {
+      if (tensor === '') throw invalidArgument(`output '${output}' ${where} has no tensor`);
+      if (makers.has(tensor)) {
+        throw invalidArgument(
+          `ensemble tensor '${tensor}' can appear in an output map only once for ensemble '${name}' step ${index}`,
+        );
+      }
+      makers.set(tensor, index);
+    }
+  });
+  return makers;
+}
+
+/** Every output must come about: its steps' inputs exist, and none waits for itself. */
+function requireWritten(
+  config: ModelConfig,
+  steps: readonly EnsembleStep[],
+  makers: ReadonlyMap<string, number>,
+): void {
+  const written = new Set(config.input.map((input) => input.name));
+  const ran = new Set<number>();
+  for (let progress = true; progress;) {
+    progress = false;
+    steps.forEach((step, index) => {
+      if (ran.has(index) || !Object.values(step.inputMap).every((tensor) => written.has(tensor))) return;
+      ran.add(index);
+      progress = true;
+      for (const tensor of Object.values(step.outputMap)) written.add(tensor);
+    });
+  }
+  for (const { name } of config.output) {
+    if (written.has(name)) continue;
+    const missing = steps
+      .flatMap((step) => Object.values(step.inputMap))
+      .find((tensor) => !written.has(tensor) && !makers.has(tensor));
+    const reason =
+      missing === undefined
+        ? 'steps wait for each other in a circle'
+        : `at least one of its depending tensors, '${missing}', is not connected`;
+    throw invalidArgument(`output '${name}' for ensemble '${config.name}' is not written: ${reason}`);
   }
 }

@@ -10,7 +10,7 @@ export interface LoadParameterReader<T> {
 /**
  * Configuration and files among the parameters of a load request
  * (https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md#load).
- * @throws INVALID_ARG for other parameters, and for files without a configuration
+ * @throws INVALID_ARG for other parameters
  */
 export function loadOverride<T>(
   parameters: Readonly<Record<string, T>>,
@@ -23,11 +23,6 @@ export function loadOverride<T>(
     else if (name.startsWith('file:')) files.set(name.slice('file:'.length), reader.file(value, name));
     else throw invalidArgument(`unknown parameter '${name}' of a load request: it takes 'config' and 'file:PATH'`);
   }
-  if (files.size > 0 && config === undefined) {
-    throw invalidArgument(
-      "the load request overrides files and has no 'config': a model that is loaded from the request needs its configuration there too",
-    );
-  }
-  if (config === undefined) return undefined;
-  return files.size === 0 ? { config } : { config, files };
+  if (config === undefined && files.size === 0) return undefined;
+  return { ...(config === undefined ? {} : { config }), ...(files.size === 0 ? {} : { files }) };
 }

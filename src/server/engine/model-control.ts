@@ -113,9 +113,9 @@ export class ModelControl {
     if (above.length > 0) await this.loader.settled();
   }
 
-  /** Brings ensembles back that went with this model, where all their other steps are there. */
+  /** Brings ensembles back that went with this model, or failed without it, where all their other steps are there. */
   private async resume(name: string): Promise<void> {
-    for (const ensemble of this.suspended) {
+    for (const ensemble of new Set([...this.suspended, ...(await this.failedWithout(name))])) {
       if (ensemble === name) continue;
       try {
         await this.loader.load(ensemble);
@@ -125,5 +125,12 @@ export class ModelControl {
         this.options.logger.verbose(1, `'${ensemble}' stays unloaded: ${errorMessage(error)}`, { model: ensemble });
       }
     }
+  }
+
+  private async failedWithout(name: string): Promise<readonly string[]> {
+    const failed = this.registry.all().filter((key) => this.registry.failure(key) !== undefined);
+    const names = failed.map((key) => this.registry.nameOf(key));
+    const needs = await Promise.all(names.map((ensemble) => this.loader.dependencies(ensemble)));
+    return names.filter((_, index) => needs[index]?.includes(name));
   }
 }

@@ -10,6 +10,7 @@ import {
 import { modelConfigToJson } from '../../protocol/index.ts';
 import {
   findModelFolder,
+  isSafeModelName,
   type ModelFolder,
   type ModelSource,
   readModelSource,
@@ -61,8 +62,23 @@ export class ModelLoader {
    * @throws INTERNAL with the reason; what was served before goes on being served
    */
   async load(name: string, override?: LoadOverride): Promise<void> {
-    const folder = await this.find(name);
-    await this.loadFolder(folder, override);
+    if (override?.files && override.config === undefined) {
+      throw internalError(
+        `failed to load '${name}', failed to poll from model repository: the load request brings files and no 'config', which a model that comes in a request needs`,
+      );
+    }
+    await this.loadFolder(override?.files ? await this.place(name) : await this.find(name), override);
+  }
+
+  /** Where a model that comes in a request belongs: the repository that has its name, or the first one. */
+  private async place(name: string): Promise<ModelFolder> {
+    if (!isSafeModelName(name)) throw invalidArgument(`invalid model name '${name}'`);
+    const [repository = ''] = this.options.repositories;
+    return findModelFolder(this.options.repositories, name).catch(() => ({
+      name,
+      path: join(repository, name),
+      repository,
+    }));
   }
 
   /** Loads a model whose folder is known. */
@@ -91,7 +107,7 @@ export class ModelLoader {
    * @throws INVALID_ARG when the ensemble needs itself
    */
   async loadSteps(name: string, override?: LoadOverride): Promise<readonly string[]> {
-    const folder = await this.find(name);
+    const folder = await (override?.files ? this.place(name) : this.find(name));
     const needed = await dependenciesOf(folder, this.options, override?.config);
     if (needed.length === 0) return [];
     await rejectCycle(name, (model) => (model === name ? Promise.resolve(needed) : this.dependencies(model)));
@@ -178,7 +194,8 @@ export class ModelLoader {
     while (this.draining.size > 0) await Promise.all(this.draining);
   }
 
-  private async dependencies(name: string): Promise<readonly string[]> {
+  /** The steps of an ensemble in the repositories; none for everything else. */
+  async dependencies(name: string): Promise<readonly string[]> {
     try {
       return await dependenciesOf(await findModelFolder(this.options.repositories, name), this.options);
     } catch {

@@ -114,7 +114,7 @@ describe('ensembles', () => {
     await using engine = await startEngine(repository.path);
     await assert.rejects(inferOnce(engine, request('over', [int32('IN', [1], [1])])), {
       code: 'INTERNAL',
-      message: "in ensemble 'over', step 'bad': it fails as scripted",
+      message: "in ensemble 'over', it fails as scripted (in the step of model 'bad')",
     });
     assert.equal(engine.model('over', '').statistics.failures.BACKEND, 1);
   });
@@ -177,7 +177,7 @@ describe('ensembles', () => {
     [
       'a tensor that nobody makes',
       step('add', 'INPUT0=IN,INPUT1=gone', 'OUTPUT0=OUT'),
-      /ensemble tensor 'gone' is an input of a step of ensemble 'e', and neither/,
+      /output 'OUT' for ensemble 'e' is not written: at least one of its depending tensors, 'gone', is not connected/,
     ],
     [
       'a tensor that nobody uses',
@@ -190,6 +190,11 @@ describe('ensembles', () => {
       /ensemble tensor 'OUT' can appear in an output map only once/,
     ],
     ['no steps', '', /must specify 'step' for ensemble 'e'/],
+    [
+      'a circle of tensors',
+      step('add', 'INPUT0=IN,INPUT1=y', 'OUTPUT0=OUT') + step('pass', 'INPUT0=OUT', 'OUTPUT0=y'),
+      /output 'OUT' for ensemble 'e' is not written: steps wait for each other in a circle/,
+    ],
   ];
   test('are refused at load with the edge named, and their steps serve', async () => {
     for (const [what, steps, message] of broken) {
@@ -231,6 +236,17 @@ describe('loading and unloading with dependencies', () => {
     assert.equal(ready(engine), 'add,pass,double');
     await engine.unload('double');
     assert.equal(ready(engine), 'add,pass');
+  });
+
+  test('an ensemble that failed for want of a step comes when the step does', async () => {
+    using repository = doubling(new TemporaryRepository());
+    repository.remove('pass');
+    await using engine = await startEngine(repository.path, { controlMode: 'explicit', loadModels: ['*'] });
+    assert.equal(ready(engine), 'add');
+    repository.identity('pass', 'TYPE_INT32', '4');
+    await engine.load('pass');
+    assert.equal(ready(engine), 'add,pass,double');
+    assert.deepEqual(engine.failures(), []);
   });
 
   test('unload_dependents takes the steps along that nobody asked for by name', async () => {
@@ -296,6 +312,14 @@ describe('loading and unloading with dependencies', () => {
       );
     }
     assert.ok(!existsSync(join(tmpdir(), 'evil')));
+    const files = new Map([['1/model.onnx', onnx]]);
+    await assert.rejects(engine.load('add', { files }), {
+      code: 'INTERNAL',
+      message: /^failed to load 'add', failed to poll from model repository: .* no 'config'/,
+    });
+    await engine.load('only-sent', { config, files });
+    assert.ok(engine.isModelReady('only-sent', '1'));
+    await engine.unload('only-sent');
     assert.equal(engine.model('add', '').version, 7);
     await engine.load('add');
     assert.equal(engine.model('add', '').version, 1);

@@ -20,10 +20,10 @@ export interface PlannedStep extends StepConfig {
   readonly scope: number;
 }
 
-export interface EnsemblePlan {
+export interface EnsembleConfig {
   readonly name: string;
   readonly batching: boolean;
-  readonly steps: readonly PlannedStep[];
+  readonly steps: readonly StepConfig[];
   readonly inputs: readonly string[];
   /** Outputs with their dimensions, without the batch. */
   readonly outputs: ReadonlyMap<string, Shape>;
@@ -31,13 +31,8 @@ export interface EnsemblePlan {
   readonly maxInflightRequests: number;
 }
 
-export interface EnsembleConfig {
-  readonly name: string;
-  readonly batching: boolean;
-  readonly steps: readonly StepConfig[];
-  readonly inputs: readonly string[];
-  readonly outputs: ReadonlyMap<string, Shape>;
-  readonly maxInflightRequests: number;
+export interface EnsemblePlan extends EnsembleConfig {
+  readonly steps: readonly PlannedStep[];
 }
 
 /**

@@ -221,7 +221,9 @@ export class EnsembleRun {
   }
 
   private failStep(step: PlannedStep, error: ServerError): void {
-    const message = `in ensemble '${this.plan.name}', step '${step.model}': ${error.message}`;
+    // Clients know the beginning; the step is named at the end where the message does not.
+    const where = error.message.includes(`'${step.model}'`) ? '' : ` (in the step of model '${step.model}')`;
+    const message = `in ensemble '${this.plan.name}', ${error.message}${where}`;
     this.fail(new ServerError(error.code, message, { cause: error, overload: error.overload }));
   }
 

@@ -262,7 +262,7 @@ describe('an ensemble', () => {
     ]);
     const answers = fixture.send({ IN: 'x' });
     fixture.clock.advance(5000);
-    assert.equal(answers.end, "in ensemble 'ens', step 'bad': the input is odd");
+    assert.equal(answers.end, "in ensemble 'ens', the input is odd (in the step of model 'bad')");
     assert.deepEqual(fixture.cancelled, ['slow']);
     assert.equal(fixture.executed.length, 0);
   });
@@ -271,7 +271,7 @@ describe('an ensemble', () => {
     const fixture = new Fixture({ a: suffix('a') }, chain);
     const answers = fixture.send({ IN: 'x' });
     fixture.clock.advance(1000);
-    assert.match(answers.end ?? '', /in ensemble 'ens', step 'b': Request for unknown model/);
+    assert.match(answers.end ?? '', /in ensemble 'ens', Request for unknown model: 'b' is not found$/);
   });
 
   test('an output that does not come about is an error, not a hang', () => {

@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  invalidArgument,
-  type Logger,
-  NANOS_PER_MICRO,
-  type ServerError,
-  withRequestId,
-} from '../../core/index.ts';
+import { type Clock, invalidArgument, type Logger, NANOS_PER_MICRO, type ServerError } from '../../core/index.ts';
 import type { CorrelationId } from '../../protocol/index.ts';
 import type { ScheduledInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
 import { originalRequest } from './contract.ts';
@@ -199,17 +192,18 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
 
   private refusal(request: ScheduledRequest, id: CorrelationId, start: boolean): ServerError | undefined {
     const { model, iterative } = this.options;
-    const refuse = (message: string): ServerError => invalidArgument(withRequestId(request.requestId, message));
     if (isNone(id)) {
-      return refuse(`inference request to model '${model}' must specify a non-zero or non-empty correlation ID`);
+      return invalidArgument(
+        `inference request to model '${model}' must specify a non-zero or non-empty correlation ID`,
+      );
     }
     if (this.batching && request.batchSize !== 1) {
-      return refuse(
+      return invalidArgument(
         `inference request to model '${model}' must specify batch-size 1 due to requirements of sequence batcher`,
       );
     }
     if (!start && !this.open.has(keyOf(id))) {
-      return refuse(
+      return invalidArgument(
         `inference request for sequence ${String(id)} to model '${model}' must specify the START flag on the first request of the sequence`,
       );
     }

@@ -98,6 +98,7 @@ export class DirectLane implements SequenceLane {
       }
       const wait = this.waitFor(ready);
       if (wait > 0) {
+        this.runner.relinquish();
         this.cancelDelay = this.clock.after(wait, () => this.dispatch());
         return;
       }

@@ -56,6 +56,9 @@ const OK_HEADERS = {
 /** Bytes of answers that a stream may leave unread before its requests wait. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 
+/** Bytes of answers beyond which a stream whose client does not read is given up. */
+const MAX_UNSENT_BYTES = 256 * 1024 * 1024;
+
 const OK_TRAILERS = { 'grpc-status': '0' };
 
 const NO_DATE = { waitForTrailers: true, sendDate: false };
@@ -213,6 +216,10 @@ class StreamCall implements GrpcCall {
     if (this.finished || this.stream.destroyed) return;
     this.open();
     this.stream.write(this.compression ? compressFrame(frame, this.compression) : frame);
+    if (this.stream.writableLength > MAX_UNSENT_BYTES) {
+      this.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      return;
+    }
     if (this.stream.writableLength < MAX_UNREAD_BYTES || this.stream.isPaused()) return;
     // A client that does not read its answers is not read from either.
     this.stream.pause();

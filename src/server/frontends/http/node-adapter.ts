@@ -133,12 +133,20 @@ function* rawHeaders(raw: readonly string[]): Iterable<readonly [string, string]
   for (let index = 0; index + 1 < raw.length; index += 2) yield [raw[index] ?? '', raw[index + 1] ?? ''];
 }
 
+/** Bytes of a stream that a client may leave unread. */
+const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+
 /** Every chunk goes out as it is written; the head goes with the first one. */
 function stream(response: ServerResponse, reply: HttpStreamReply): void {
   response.writeHead(reply.status, ['Content-Type', reply.contentType, 'Cache-Control', 'no-cache']);
   response.flushHeaders();
   reply.start({
-    write: (chunk) => void (response.writable && response.write(chunk)),
+    write(chunk) {
+      if (!response.writable) return;
+      response.write(chunk);
+      // A client that does not read its events must not make the server keep them all.
+      if (response.writableLength > MAX_UNSENT_BYTES) response.destroy();
+    },
     end: () => response.end(),
   });
 }
