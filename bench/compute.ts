@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { BenchOptions } from './main.ts';
 import { applyLoad, median, SERVER_CORE } from './load.ts';
 import { httpTarget, makeRepository, MLP_BATCH, MLP_WIDTH } from './models.ts';
-import { startGoodput } from './servers.ts';
+import { startEchoes, startGoodput } from './servers.ts';
 import { note, printTable } from './table.ts';
 
 const RAW = fileURLToPath(new URL('./raw-runtime.ts', import.meta.url));
@@ -27,6 +27,8 @@ export async function benchCompute(options: BenchOptions): Promise<void> {
   const port = 18_000;
   const rounds = {
     raw: [] as number[],
+    echo: [] as number[],
+    bound: [] as number[],
     served: [] as number[],
     single: [] as number[],
     alone: [] as number[],
@@ -36,6 +38,13 @@ export async function benchCompute(options: BenchOptions): Promise<void> {
   const rows = (count: number): { name: string; shape: number[] }[] => [{ name: 'INPUT0', shape: [count, MLP_WIDTH] }];
   for (let round = 0; round < options.rounds; round++) {
     const raw = rawRows(model, MLP_BATCH, options.seconds);
+    // What is left of the core for the runtime when Node's own server does nothing but send the same bytes back.
+    const echoes = await startEchoes({ http: 18_100, grpc: 18_101 });
+    const echo =
+      (await applyLoad(httpTarget(18_100, 'mlp', rows(MLP_BATCH)), 4, options.seconds)).perSecond * MLP_BATCH;
+    await echoes.stop();
+    rounds.echo.push(echo);
+    rounds.bound.push(1 / (1 + raw / echo));
     const server = await startGoodput(repository, { http: port, grpc: 18_001 });
     try {
       const served =
@@ -60,6 +69,11 @@ export async function benchCompute(options: BenchOptions): Promise<void> {
     ['what', 'rows/s', 'ratio'],
     [
       [`onnxruntime-node alone, batches of ${MLP_BATCH}`, median(rounds.raw).toFixed(0), ''],
+      [
+        "Node's echo of the same bytes, 4 connections",
+        median(rounds.echo).toFixed(0),
+        `${median(rounds.bound).toFixed(2)} of the runtime alone is what echo and runtime in turn would reach`,
+      ],
       [
         `Goodput, requests of ${MLP_BATCH} rows, 4 connections`,
         median(rounds.served).toFixed(0),

@@ -218,7 +218,8 @@ export class Engine {
   async index(readyOnly: boolean): Promise<readonly IndexEntry[]> {
     const scan = await scanRepositories(this.options.repositories).catch(() => undefined);
     const known = this.options.controlMode === 'explicit' ? [...(scan?.folders.keys() ?? [])] : [];
-    return this.registry.index(known, readyOnly);
+    const duplicates = this.options.namespacing ? [] : [...(scan?.duplicates.keys() ?? [])];
+    return this.registry.index(known, duplicates, readyOnly);
   }
 
   /** @throws INTERNAL with the reason, UNSUPPORTED unless the control mode is explicit */

@@ -20,6 +20,9 @@ export interface IndexEntry {
   readonly reason: string | undefined;
 }
 
+/** Triton's words for a name that several repositories have. */
+const DUPLICATE = 'model appears in two or more repositories';
+
 const SEPARATOR = '\0';
 
 /**
@@ -187,12 +190,16 @@ export class ModelRegistry {
     }
   }
 
-  index(known: Iterable<string>, readyOnly: boolean): readonly IndexEntry[] {
+  /**
+   * @param known names in the repositories, loaded or not
+   * @param duplicates names that more than one repository has
+   */
+  index(known: Iterable<string>, duplicates: readonly string[], readyOnly: boolean): readonly IndexEntry[] {
     const entries: IndexEntry[] = [];
-    for (const key of [...new Set([...known, ...this.all()])].toSorted()) {
+    for (const key of [...new Set([...known, ...duplicates, ...this.all()])].toSorted()) {
       const name = this.nameOf(key);
       const versions = this.versions(key);
-      const failure = this.failures.get(key);
+      const failure = duplicates.includes(key) ? DUPLICATE : this.failures.get(key);
       if (versions.size === 0 && !readyOnly) {
         entries.push(
           failure === undefined

@@ -126,6 +126,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
     if (before && start) {
       this.options.logger.warn(
         `sequence ${String(id)} for model '${this.options.model}' has a conflict. The previous sequence did not end before this sequence start. Previous sequence will be terminated early.`,
+        { model: this.options.model, request_id: request.requestId || '<id_unknown>' },
       );
     }
     const sequence = before ?? this.create(id, key);
@@ -143,7 +144,10 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
       const waits = sequence.slot ? sequence.slot.withdraw(step) : true;
       // What runs is answered by its instance; the client's end of it is gone already.
       if (!waits) return;
-      this.options.logger.verbose(1, `model '${this.options.model}': sequence ${String(sequence.id)} is cancelled`);
+      this.options.logger.verbose(1, `sequence ${String(sequence.id)} is cancelled`, {
+        model: this.options.model,
+        request_id: request.requestId || '<id_unknown>',
+      });
       this.stopTaking(sequence);
       // Emptied first: what is failed must not make the sequence go on.
       const queued = sequence.queue.splice(0);
@@ -283,7 +287,8 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
       if (!sequence.resting || sequence.lastSeen + idle > this.clock.now()) continue;
       this.options.logger.verbose(
         1,
-        `model '${this.options.model}': sequence ${String(sequence.id)} had no request for ${this.options.maxSequenceIdleMicros} us and is over`,
+        `sequence ${String(sequence.id)} had no request for ${this.options.maxSequenceIdleMicros} us and is over`,
+        { model: this.options.model },
       );
       this.remove(sequence);
     }
