@@ -91,11 +91,11 @@ test('sequences, ensembles, priorities, vanishing clients and reloads at once: e
       const gone = new AbortController();
       setTimeout(() => gone.abort(), Math.random() * 8);
       const parameters = { sequence_id: `gone ${client}`, sequence_start: true };
-      const [model, body] =
+      const answer =
         Math.random() < 0.5
-          ? ['acc', { parameters, inputs: [input('INPUT', [1])] }]
-          : ['double', { inputs: [input('IN', [1, 2, 3, 4])] }];
-      await infer(model as string, body as object, gone.signal).catch(() => done.gone++);
+          ? infer('acc', { parameters, inputs: [input('INPUT', [1])] }, gone.signal)
+          : infer('double', { inputs: [input('IN', [1, 2, 3, 4])] }, gone.signal);
+      await answer.catch(() => done.gone++);
       await sleep(20);
     }
   };

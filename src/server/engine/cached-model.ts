@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../core/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
-import { type ScheduledRequest, WrappedRequest } from '../schedulers/index.ts';
+import { cancelledError, type ScheduledRequest, WrappedRequest } from '../schedulers/index.ts';
 import type { ResponseCache } from './response-cache.ts';
 import type { ModelStatistics } from './statistics.ts';
 
@@ -29,12 +29,15 @@ export class CachingRequest extends WrappedRequest {
     this.key = keyOf(model.prefix, origin);
   }
 
-  /** Answers from the cache, or calls `miss`. A cache that fails is a miss. */
-  lookUp(miss: () => void): void {
+  /**
+   * Answers from the cache, or calls `miss`. A cache that fails is a miss.
+   * @returns a promise when the cache has to be waited for
+   */
+  lookUp(miss: () => void): Promise<void> | undefined {
     const start = this.clock.now();
     const found = (outputs: readonly Tensor[] | undefined): void => {
       if (this.cancelled) {
-        miss();
+        this.origin.fail(cancelledError(this.origin));
         return;
       }
       this.lookupNs = this.clock.now() - start;
@@ -46,8 +49,9 @@ export class CachingRequest extends WrappedRequest {
       this.origin.respond(outputs, true);
     };
     const outcome = this.model.cache.lookup(this.key);
-    if (outcome instanceof Promise) outcome.then(found, () => found(undefined));
-    else found(outcome);
+    if (outcome instanceof Promise) return outcome.then(found, () => found(undefined));
+    found(outcome);
+    return undefined;
   }
 
   override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {

@@ -57,6 +57,7 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
   private readonly failedInExecution = new WeakSet<object>();
+  private readonly lookups = new Set<Promise<void>>();
   /** Bytes of the inputs of requests that have not been answered. */
   inflightBytes = 0;
   /** Requests that have not been answered. */
@@ -116,7 +117,11 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     if (!cache) return this.schedule(inference, inference);
     const caching = new CachingRequest(inference, cache, this.statistics, this.clock);
     let cancel: (() => void) | undefined;
-    caching.lookUp(() => (cancel = this.schedule(inference, caching)));
+    const lookup = caching.lookUp(() => (cancel = this.schedule(inference, caching)));
+    if (lookup) {
+      this.lookups.add(lookup);
+      void lookup.finally(() => this.lookups.delete(lookup));
+    }
     return () => {
       inference.cancelled = true;
       cancel?.();
@@ -163,6 +168,8 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
 
   /** Waits until every request is answered, then frees the instances. */
   async drain(): Promise<void> {
+    // What a cache is still asked for may come to the scheduler yet.
+    while (this.lookups.size > 0) await Promise.all(this.lookups);
     await this.scheduler.drained();
     await this.dispose();
   }

@@ -88,8 +88,22 @@ function producersOf(steps: readonly StepConfig[]): ReadonlyMap<string, number> 
   return new Map(steps.flatMap((step, index) => [...step.outputs.values()].map((tensor) => [tensor, index] as const)));
 }
 
-/** The steps without which some wanted output would not come about. */
-export function neededSteps(plan: EnsemblePlan, wanted: Iterable<string>): ReadonlySet<number> {
+/** What a request that wants certain outputs takes. */
+export interface EnsembleRoute {
+  readonly wanted: readonly string[];
+  /** The steps without which some wanted output would not come about. */
+  readonly needed: ReadonlySet<number>;
+  /** The scope in which all wanted outputs are known: the innermost of theirs. */
+  readonly scope: number;
+}
+
+/** @param outputs the wanted ones; `undefined` for all */
+export function routeFor(plan: EnsemblePlan, outputs: ReadonlySet<string> | undefined): EnsembleRoute {
+  const wanted = [...plan.outputs.keys()].filter((name) => outputs?.has(name) ?? true);
+  return { wanted, needed: neededSteps(plan, wanted), scope: outputScope(plan, wanted) };
+}
+
+function neededSteps(plan: EnsemblePlan, wanted: Iterable<string>): ReadonlySet<number> {
   const producers = producersOf(plan.steps);
   const needed = new Set<number>();
   const open = [...wanted];
@@ -102,8 +116,7 @@ export function neededSteps(plan: EnsemblePlan, wanted: Iterable<string>): Reado
   return needed;
 }
 
-/** The scope in which all wanted outputs are known: the innermost of theirs. */
-export function outputScope(plan: EnsemblePlan, wanted: Iterable<string>): number {
+function outputScope(plan: EnsemblePlan, wanted: Iterable<string>): number {
   const producers = producersOf(plan.steps);
   let scope = -1;
   let depth = 0;

@@ -4,7 +4,7 @@ import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Shape, Tensor } from '../../tensor/index.ts';
 import type { ExecutionReport } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
-import { type EnsemblePlan, neededSteps, outputScope, type PlannedStep } from './ensemble-plan.ts';
+import type { EnsemblePlan, EnsembleRoute, PlannedStep } from './ensemble-plan.ts';
 
 /** A model as an ensemble sees it. */
 export interface StepModel {
@@ -42,9 +42,7 @@ export class EnsembleRun {
   private readonly request: ScheduledRequest;
   private readonly resolve: StepResolver;
   private readonly ended: (run: EnsembleRun) => void;
-  private readonly wanted: readonly string[];
-  private readonly needed: ReadonlySet<number>;
-  private readonly scope: number;
+  private readonly route: EnsembleRoute;
   private readonly root: Frame;
   private readonly absent = new Set<string>();
   private readonly inflight = new Map<object, () => void>();
@@ -57,14 +55,18 @@ export class EnsembleRun {
   readonly report = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
   failed = false;
 
-  constructor(plan: EnsemblePlan, request: ScheduledRequest, resolve: StepResolver, ended: (run: EnsembleRun) => void) {
+  constructor(
+    plan: EnsemblePlan,
+    route: EnsembleRoute,
+    request: ScheduledRequest,
+    resolve: StepResolver,
+    ended: (run: EnsembleRun) => void,
+  ) {
     this.plan = plan;
     this.request = request;
     this.resolve = resolve;
     this.ended = ended;
-    this.wanted = [...plan.outputs.keys()].filter((name) => request.outputs?.has(name) ?? true);
-    this.needed = neededSteps(plan, this.wanted);
-    this.scope = outputScope(plan, this.wanted);
+    this.route = route;
     this.root = frame(undefined, -1);
     for (const input of request.inputs) this.root.tensors.set(input.name, input);
     for (const name of plan.inputs) if (!this.root.tensors.has(name)) this.absent.add(name);
@@ -91,14 +93,14 @@ export class EnsembleRun {
   private round(at: Frame): boolean {
     let progress = false;
     for (const step of this.plan.steps) {
-      if (step.scope !== at.scope || at.started.has(step.index) || !this.needed.has(step.index)) continue;
+      if (step.scope !== at.scope || at.started.has(step.index) || !this.route.needed.has(step.index)) continue;
       if (![...step.inputs.values()].every((tensor) => this.absent.has(tensor) || lookUp(at, tensor))) continue;
       at.started.add(step.index);
       this.runStep(step, at);
       progress = true;
       if (this.over) return false;
     }
-    if (at.scope === this.scope && !at.delivered && this.deliver(at)) progress = true;
+    if (at.scope === this.route.scope && !at.delivered && this.deliver(at)) progress = true;
     for (const child of at.children) if (!this.over && this.round(child)) progress = true;
     return progress;
   }
@@ -187,13 +189,13 @@ export class EnsembleRun {
   /** Answers with the outputs of a frame once they are all there. */
   private deliver(at: Frame): boolean {
     const outputs: Tensor[] = [];
-    for (const name of this.wanted) {
+    for (const name of this.route.wanted) {
       const tensor = lookUp(at, name);
       if (!tensor) return false;
       outputs.push({ ...tensor, name, shape: fitBatch(tensor.shape, this.plan.outputs.get(name), this.plan.batching) });
     }
     at.delivered = true;
-    const final = this.scope === -1;
+    const final = this.route.scope === -1;
     this.request.respond(outputs, final, () => {
       this.retained++;
       return () => {
@@ -207,7 +209,7 @@ export class EnsembleRun {
 
   /** Nothing runs and nothing can start any more. */
   private complete(): void {
-    if (this.scope === -1 || !allDelivered(this.root, this.scope)) {
+    if (this.route.scope === -1 || !allDelivered(this.root, this.route.scope)) {
       this.fail(
         new ServerError(
           'INVALID_ARG',

@@ -1,8 +1,11 @@
 import type { Clock } from '../../core/index.ts';
 import type { ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
 import { cancelledError, unloading } from './direct.ts';
-import type { EnsemblePlan } from './ensemble-plan.ts';
+import { type EnsemblePlan, type EnsembleRoute, routeFor } from './ensemble-plan.ts';
 import { EnsembleRun, type StepResolver } from './ensemble-run.ts';
+
+/** Sets of outputs whose routes are remembered. */
+const MAX_ROUTES = 256;
 
 /**
  * Runs requests through a graph of models: a step starts as soon as its inputs are there, tensors pass between steps
@@ -14,6 +17,7 @@ export class EnsembleScheduler implements Scheduler {
   private readonly resolve: StepResolver;
   private readonly clock: Clock;
   private readonly hooks: SchedulerHooks;
+  private readonly routes = new Map<string, EnsembleRoute>();
   private readonly runs = new Map<ScheduledRequest, EnsembleRun>();
   private readonly waiters: (() => void)[] = [];
 
@@ -32,7 +36,9 @@ export class EnsembleScheduler implements Scheduler {
   enqueue(request: ScheduledRequest): void {
     const startedAt = this.clock.now();
     request.started(startedAt);
-    const run = new EnsembleRun(this.plan, request, this.resolve, (ended) => this.ended(request, ended, startedAt));
+    const run = new EnsembleRun(this.plan, this.routeOf(request), request, this.resolve, (ended) =>
+      this.ended(request, ended, startedAt),
+    );
     this.runs.set(request, run);
     run.start();
   }
@@ -47,6 +53,16 @@ export class EnsembleScheduler implements Scheduler {
 
   close(): void {
     for (const run of this.runs.values()) run.cancel(unloading());
+  }
+
+  /** Requests want the same few sets of outputs over and over. */
+  private routeOf({ outputs }: ScheduledRequest): EnsembleRoute {
+    const key = outputs ? [...outputs].join('\0') : '';
+    const known = this.routes.get(key);
+    if (known) return known;
+    const route = routeFor(this.plan, outputs);
+    if (this.routes.size < MAX_ROUTES) this.routes.set(key, route);
+    return route;
   }
 
   private ended(request: ScheduledRequest, run: EnsembleRun, startedAt: number): void {
