@@ -10,7 +10,7 @@ const NON_FINITE = /\b(?:NaN|Inf(?:inity)?)\b/;
  */
 export function parseJsonText(text: string): unknown {
   try {
-    return BIG_INTEGER.test(text) ? JSON.parse(text, exactIntegers) : JSON.parse(text);
+    return parseExactJson(text);
   } catch (error) {
     if (!NON_FINITE.test(text)) throw malformed(error);
   }
@@ -21,11 +21,33 @@ export function parseJsonText(text: string): unknown {
   }
 }
 
+/**
+ * `JSON.parse` with integers beyond 2^53 as `bigint`.
+ * @throws SyntaxError
+ */
+export function parseExactJson(text: string): unknown {
+  return BIG_INTEGER.test(text) ? JSON.parse(text, exactIntegers) : JSON.parse(text);
+}
+
 /** Engines that pass the source text to the reviver keep big integers exact; older ones give the nearest number. */
 function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
   const source = context?.source;
   return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value;
+}
+
+declare global {
+  interface JSON {
+    /** A value that `stringify` writes as it is; part of every engine that gives revivers the source text. */
+    rawJSON(text: string): unknown;
+  }
+}
+
+/** `JSON.stringify` for what {@link parseJsonText} gives: a `bigint` is written as the number it is. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === 'bigint' ? JSON.rawJSON(String(member)) : member,
+  );
 }
 
 const MARK = 'goodput:non-finite:';

@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { encodeInferResponse, NO_PARAMETERS, parseInferRequest } from './index.ts';
+import {
+  encodeInferResponse,
+  jsonText,
+  modelConfigFromJson,
+  modelConfigToJson,
+  NO_PARAMETERS,
+  parseInferRequest,
+  parseJsonText,
+} from './index.ts';
 
 const parse = (body: string | Buffer, headerLength?: number): ReturnType<typeof parseInferRequest> =>
   parseInferRequest('m', '', Buffer.from(body), headerLength);
 
 const input = (rest: string): string => `{"inputs":[{"name":"I","datatype":"INT32","shape":[2],${rest}}]}`;
+
+test('integers beyond 2^53 stay exact both ways', () => {
+  const text = '{"a":[18446744073709551615,-9223372036854775808],"b":"18446744073709551615"}';
+  assert.equal(jsonText(parseJsonText(text)), text);
+  const config = modelConfigFromJson('{"dynamic_batching":{"priority_levels":18446744073709551615}}');
+  assert.match(modelConfigToJson(config), /"priority_levels":18446744073709551615/);
+});
 
 describe('infer request', () => {
   test('JSON data becomes bytes', () => {
@@ -53,11 +68,17 @@ describe('infer request', () => {
     assert.equal(data.readFloatLE(4), Number.NEGATIVE_INFINITY);
   });
 
-  test('outputs are taken once and carry what was asked', () => {
+  test('outputs keep their order and carry what was asked', () => {
     const { request } = parse(
       '{"inputs":[],"outputs":[{"name":"O","parameters":{"classification":3,"binary_data":true}},{"name":"O"}]}',
     );
-    assert.equal(request.outputs.length, 1);
+    assert.deepEqual(
+      request.outputs.map(({ name, classification }) => [name, classification]),
+      [
+        ['O', 3],
+        ['O', 0],
+      ],
+    );
   });
 
   const mistakes: readonly (readonly [string, string, RegExp])[] = [

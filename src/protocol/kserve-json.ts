@@ -184,21 +184,19 @@ function countOf(name: string, shape: readonly number[]): number {
 
 function parseOutputs(json: unknown): readonly RequestedOutput[] {
   if (json === undefined) return [];
-  const outputs = new Map<string, RequestedOutput>();
-  for (const entry of arrayMember(json, 'outputs')) {
+  return arrayMember(json, 'outputs').map((entry) => {
     const object = objectMember(entry, 'outputs');
     const name = stringMember(requiredMember(object, 'name'), 'name');
     const parameters = object['parameters'] === undefined ? {} : objectMember(object['parameters'], 'parameters');
     const classes = parameters['classification'];
     const sharedMemory = parseSharedMemory(parameters);
-    outputs.set(name, {
+    return {
       name,
       classification: classes === undefined ? 0 : unsignedMember(classes, 'classification', 'set'),
       binary: parameters['binary_data'] === undefined ? false : booleanMember(parameters['binary_data'], 'binary_data'),
       ...(sharedMemory ? { sharedMemory } : {}),
-    });
-  }
-  return [...outputs.values()];
+    };
+  });
 }
 
 function parseSharedMemory(parameters: JsonObject): SharedMemoryReference | undefined {

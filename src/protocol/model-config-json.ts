@@ -1,6 +1,7 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { reflect, type ReflectMessage } from '@bufbuild/protobuf/reflect';
 import { errorMessage, invalidArgument } from '../core/index.ts';
+import { parseExactJson } from './json-text.ts';
 import { type ModelConfig, ModelConfigSchema } from './model-config.ts';
 
 /**
@@ -58,7 +59,7 @@ function valueToJson(
  */
 export function modelConfigFromJson(text: string): ModelConfig {
   try {
-    return fromJson(ModelConfigSchema as DescMessage & typeof ModelConfigSchema, JSON.parse(text) as JsonValue);
+    return fromJson(ModelConfigSchema as DescMessage & typeof ModelConfigSchema, parseExactJson(text) as JsonValue);
   } catch (error) {
     throw invalidArgument(`cannot read the model configuration override: ${errorMessage(error)}`);
   }

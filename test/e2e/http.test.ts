@@ -346,6 +346,24 @@ describe('HTTP', () => {
     assert.match(broken.text, /failed to parse the request JSON buffer/);
   });
 
+  test('an output asked for twice and numbers beyond 2^63 are refused by name', async () => {
+    const twice = JSON.stringify({
+      ...(JSON.parse(body()) as object),
+      outputs: [{ name: 'OUTPUT0' }, { name: 'OUTPUT0' }],
+    });
+    const duplicate = await infer(twice);
+    assert.equal(duplicate.status, 400);
+    assert.match(duplicate.text, /output 'OUTPUT0' already exists in request/);
+    const region = await call(
+      url('/v2/systemsharedmemory/region/huge/register'),
+      post('{"key":"/huge","offset":9223372036854775808,"byte_size":1}'),
+    );
+    assert.deepEqual(
+      [region.status, region.text],
+      [400, '{"error":"\'offset\' must be an integer >= 0, got 9223372036854775808"}'],
+    );
+  });
+
   test('FP16 goes as binary only', async () => {
     const answer = await call(
       url('/v2/models/half/infer'),

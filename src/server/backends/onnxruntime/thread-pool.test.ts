@@ -52,6 +52,25 @@ test('a busy instance on a shared thread changes places with an idle one that ha
   assert.equal(second.thread, settled, 'two busy instances stay where they are');
 });
 
+test('threads that nobody needs wait for the next instances, two at most', async () => {
+  await using pool = new ThreadPool({ dedicated: 3, shared: 1 });
+  const homes = [pool.acquire(), pool.acquire(), pool.acquire()];
+  for (const home of homes) await pool.release(home);
+  const threads = homes.map((home) => home.thread);
+  const again = [pool.acquire(), pool.acquire()];
+  assert.deepEqual(
+    again.map((home) => home.thread === threads[1] || home.thread === threads[0]),
+    [true, true],
+  );
+  const fresh = pool.acquire();
+  assert.ok(!threads.includes(fresh.thread));
+  await fresh.thread[Symbol.asyncDispose]();
+  await pool.release(fresh);
+  const next = pool.acquire();
+  assert.ok(next.thread.alive, 'a dead thread is not used again');
+  for (const home of [...again, next]) await pool.release(home);
+});
+
 test('an instance whose thread dies fails what it runs, then goes on on another thread', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'goodput-thread-'));
   const path = join(folder, 'model.onnx');

@@ -18,6 +18,12 @@ export interface PoolLimits {
 
 export const DEFAULT_POOL_LIMITS: PoolLimits = { dedicated: 32, shared: Math.max(2, availableParallelism()) };
 
+/**
+ * Threads without an instance that wait for the next one. A thread that ends leaves behind memory which the allocator
+ * does not reuse for the next thread: models that are loaded and unloaded again and again would make the process grow.
+ */
+const SPARE_THREADS = 2;
+
 /** How often placements are looked at, and how busy a shared instance must be to earn a thread of its own. */
 const REBALANCE_MS = 1_000;
 const HOT_SHARE = 0.05;
@@ -35,6 +41,7 @@ export class ThreadPool {
   private readonly limits: PoolLimits;
   private readonly homes = new Map<Resident, Home>();
   private readonly shared: SessionThread[] = [];
+  private readonly spare: SessionThread[] = [];
   private dedicatedCount = 0;
   private timer: NodeJS.Timeout | undefined;
   private moving = false;
@@ -47,7 +54,7 @@ export class ThreadPool {
   acquire(): { readonly thread: SessionThread; readonly kind: Home['kind'] } {
     if (this.dedicatedCount < this.limits.dedicated) {
       this.dedicatedCount++;
-      return { thread: new SessionThread(), kind: 'dedicated' };
+      return { thread: this.freshThread(), kind: 'dedicated' };
     }
     return { thread: this.sharedThread(), kind: 'shared' };
   }
@@ -60,7 +67,7 @@ export class ThreadPool {
     }
   }
 
-  /** Forgets an instance and ends its thread if nobody else is on it. */
+  /** Forgets an instance; its thread ends, or waits for another one, if nobody else is on it. */
   async leave(resident: Resident): Promise<void> {
     const home = this.homes.get(resident);
     this.homes.delete(resident);
@@ -70,7 +77,9 @@ export class ThreadPool {
   async release(home: Home): Promise<void> {
     if (home.kind === 'dedicated') {
       this.dedicatedCount--;
-      await home.thread[Symbol.asyncDispose]();
+      const reusable = home.thread.alive && home.thread.sessions === 0;
+      if (reusable && this.spare.length < SPARE_THREADS) this.spare.push(home.thread);
+      else await home.thread[Symbol.asyncDispose]();
     } else if (home.thread.sessions === 0) {
       const index = this.shared.indexOf(home.thread);
       if (index >= 0) this.shared.splice(index, 1);
@@ -80,9 +89,15 @@ export class ThreadPool {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.timer);
-    const threads = new Set([...this.homes.values()].map((home) => home.thread).concat(this.shared));
+    const threads = new Set([...this.homes.values()].map((home) => home.thread).concat(this.shared, this.spare));
     this.homes.clear();
+    this.spare.length = 0;
     await Promise.all([...threads].map((thread) => thread[Symbol.asyncDispose]()));
+  }
+
+  private freshThread(): SessionThread {
+    for (let thread = this.spare.pop(); thread; thread = this.spare.pop()) if (thread.alive) return thread;
+    return new SessionThread();
   }
 
   private sharedThread(): SessionThread {
@@ -137,7 +152,7 @@ export class ThreadPool {
     const from = this.homes.get(resident);
     if (!from || from.kind === kind) return;
     if (kind === 'dedicated') this.dedicatedCount++;
-    const home: Home = { kind, thread: kind === 'dedicated' ? new SessionThread() : this.sharedThread() };
+    const home: Home = { kind, thread: kind === 'dedicated' ? this.freshThread() : this.sharedThread() };
     try {
       await resident.moveTo(home.thread);
     } catch (error) {

@@ -1,5 +1,5 @@
 import { invalidArgument } from '../../../core/index.ts';
-import type { JsonObject } from '../../../protocol/index.ts';
+import { type JsonObject, jsonText } from '../../../protocol/index.ts';
 import { cudaMemoryRefusal } from '../../engine/index.ts';
 import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
 import { bodyObject, GET_ONLY, POST_ONLY, type Route } from './route.ts';
@@ -69,14 +69,14 @@ export const CUDA_MEMORY_ROUTES: Readonly<Record<string, Route>> = {
 
 function textMember(body: JsonObject, name: string): string {
   const value = body[name];
-  if (typeof value !== 'string') throw invalidArgument(`'${name}' must be a string, got ${JSON.stringify(value)}`);
+  if (typeof value !== 'string') throw invalidArgument(`'${name}' must be a string, got ${jsonText(value)}`);
   return value;
 }
 
 function sizeMember(body: JsonObject, name: string): number {
   const value = body[name];
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
-    throw invalidArgument(`'${name}' must be an integer >= 0, got ${JSON.stringify(value)}`);
+    throw invalidArgument(`'${name}' must be an integer >= 0, got ${jsonText(value)}`);
   }
   return value as number;
 }

@@ -1,5 +1,5 @@
 import { invalidArgument } from '../../../core/index.ts';
-import { isJsonObject, type JsonObject } from '../../../protocol/index.ts';
+import { isJsonObject, type JsonObject, jsonText } from '../../../protocol/index.ts';
 import { type LoadOverride, loadOverride } from '../../engine/index.ts';
 import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
 import { bodyObject, POST_ONLY, type Route } from './route.ts';
@@ -43,7 +43,7 @@ export const UNLOAD: Route = {
     const { parameters } = bodyObject(http);
     const withSteps = isJsonObject(parameters) ? parameters['unload_dependents'] : undefined;
     if (withSteps !== undefined && typeof withSteps !== 'boolean') {
-      throw invalidArgument(`'unload_dependents' must be true or false, got ${JSON.stringify(withSteps)}`);
+      throw invalidArgument(`'unload_dependents' must be true or false, got ${jsonText(withSteps)}`);
     }
     await engine.unload(name, withSteps ?? false);
     return emptyReply(200, JSON_TYPE);
@@ -57,7 +57,7 @@ function overrideOf({ parameters }: JsonObject): LoadOverride | undefined {
   return loadOverride(parameters, {
     config(value) {
       if (typeof value === 'string') return value;
-      if (isJsonObject(value)) return JSON.stringify(value);
+      if (isJsonObject(value)) return jsonText(value);
       throw invalidArgument("'config' of a load request must be a JSON object or its text");
     },
     file(value, name) {

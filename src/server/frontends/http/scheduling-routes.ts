@@ -1,5 +1,5 @@
 import { invalidArgument } from '../../../core/index.ts';
-import { isJsonObject } from '../../../protocol/index.ts';
+import { isJsonObject, jsonText } from '../../../protocol/index.ts';
 import { batchingView } from '../../engine/index.ts';
 import { jsonReply } from './exchange.ts';
 import { bodyObject, BOTH, type Call, GET_ONLY, type Route } from './route.ts';
@@ -44,7 +44,7 @@ function setTraffic({ engine, http, name }: Call): void {
   for (const [version, share] of Object.entries(percent)) {
     if (!/^[1-9]\d*$/.test(version)) throw invalidArgument(`'percent' has '${version}', which is not a version`);
     if (typeof share !== 'number') {
-      throw invalidArgument(`'percent' of version ${version} must be a number, got ${JSON.stringify(share)}`);
+      throw invalidArgument(`'percent' of version ${version} must be a number, got ${jsonText(share)}`);
     }
     shares.set(Number(version), share);
   }
