@@ -2,6 +2,7 @@ import { internalError, invalidArgument, withRequestId } from '../core/index.ts'
 import { type DataType, packJsonData, type Shape, type Tensor, tensorToJson } from '../tensor/index.ts';
 import type { InferenceRequest, InferenceResponse, InputTensor, ParameterValue } from './inference.ts';
 import { isJsonObject, type JsonObject } from './json-text.ts';
+import { parameterValue } from './kserve-json.ts';
 
 /** An input of the model as the generate extension needs to know it. */
 export interface GenerateInput {
@@ -28,7 +29,7 @@ export function parseGenerateRequest(
   const take = (name: string, value: unknown): void => {
     const input = model.inputs.find((candidate) => candidate.name === name);
     if (!input) {
-      parameters[name] = parameterOf(name, value);
+      parameters[name] = parameterValue(name, value);
       return;
     }
     if (inputs.some((other) => other.name === name)) {
@@ -71,12 +72,6 @@ function takeNested(value: unknown, take: (name: string, value: unknown) => void
       throw invalidArgument(`Converting keyword: 'parameters': ${message}`);
     }
   }
-}
-
-function parameterOf(name: string, value: unknown): ParameterValue {
-  if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') return value;
-  if (typeof value === 'bigint') return value;
-  throw invalidArgument(`parameter '${name}' has invalid type. It should be either 'int', 'bool', or 'string'.`);
 }
 
 /** One value or a list of values; the shape follows from the count where the model leaves it open. */

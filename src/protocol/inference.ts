@@ -93,3 +93,8 @@ export type InferenceOutcome =
   | { readonly kind: 'response'; readonly response: InferenceResponse; readonly final: boolean }
   | { readonly kind: 'empty-final' }
   | { readonly kind: 'error'; readonly error: ServerError; readonly final: boolean };
+
+/** Whether nothing more comes after this outcome. */
+export function isFinal(outcome: InferenceOutcome): boolean {
+  return outcome.kind === 'empty-final' || outcome.final;
+}

@@ -214,11 +214,15 @@ export function parseParameters(json: unknown): Parameters {
   if (json === undefined) return NO_PARAMETERS;
   if (!isJsonObject(json)) throw internalError('failed to get request params.: attempt to get members for non-object');
   for (const [name, value] of Object.entries(json)) {
-    if (!isParameterValue(value)) {
-      throw invalidArgument(`parameter '${name}' has invalid type. It should be either 'int', 'bool', or 'string'.`);
-    }
+    parameterValue(name, value);
   }
   return json as Record<string, ParameterValue>;
+}
+
+/** @throws INVALID_ARG for a value that is no parameter's */
+export function parameterValue(name: string, value: unknown): ParameterValue {
+  if (isParameterValue(value)) return value;
+  throw invalidArgument(`parameter '${name}' has invalid type. It should be either 'int', 'bool', or 'string'.`);
 }
 
 function isParameterValue(value: unknown): value is ParameterValue {

@@ -8,6 +8,7 @@ import {
   type ModelSequenceBatching,
   SequenceControlKind,
 } from '../protocol/index.ts';
+import { ENSEMBLE_PLATFORM } from './platforms.ts';
 
 type DynamicBatching = Extract<ModelConfig['schedulingChoice'], { case: 'dynamicBatching' }>['value'];
 type ControlInput = ModelSequenceBatching['controlInput'][number];
@@ -32,7 +33,7 @@ export function validateScheduling(config: ModelConfig): void {
   if (choice.case === 'dynamicBatching') validateDynamic(choice.value, config);
   if (choice.case === 'sequenceBatching') validateSequence(choice.value, config);
   if (choice.case === 'ensembleScheduling') validateEnsemble(config);
-  else if (config.platform === 'ensemble') {
+  else if (config.platform === ENSEMBLE_PLATFORM) {
     throw invalidArgument(`ensemble scheduling must be set for ensemble ${config.name} whose platform is ensemble`);
   }
 }
@@ -180,7 +181,7 @@ function validateEnsemble(config: ModelConfig): void {
   const { name } = config;
   const choice = config.schedulingChoice;
   if (choice.case !== 'ensembleScheduling') return;
-  if (config.platform !== 'ensemble') {
+  if (config.platform !== ENSEMBLE_PLATFORM) {
     throw invalidArgument(`ensemble scheduling cannot be set for model '${name}' whose platform is not ensemble`);
   }
   if (config.instanceGroup.length > 0) {

@@ -8,6 +8,7 @@ import {
   type ModelOutput,
 } from '../protocol/index.ts';
 import type { DeviceInventory } from './devices.ts';
+import { ENSEMBLE_PLATFORM } from './platforms.ts';
 import { validateScheduling } from './validate-scheduling.ts';
 
 /**
@@ -17,7 +18,7 @@ import { validateScheduling } from './validate-scheduling.ts';
 export function validateConfig(config: ModelConfig, devices: DeviceInventory): void {
   const name = config.name;
   if (name === '') throw invalidArgument('model configuration must specify a model name');
-  if (config.backend === '' && config.platform !== 'ensemble') {
+  if (config.backend === '' && config.platform !== ENSEMBLE_PLATFORM) {
     throw invalidArgument(
       `unexpected platform type '' for ${name}: the configuration must specify 'backend' or 'platform'`,
     );

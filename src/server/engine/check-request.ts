@@ -26,7 +26,6 @@ export interface CheckedRequest {
   readonly outputs: ReadonlySet<string> | undefined;
   /** Set when shapes vary: requests of one batch must agree on it. */
   readonly batchKey: string | undefined;
-  readonly bytes: number;
 }
 
 const BATCH_NOTE =
@@ -45,7 +44,6 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
 
   const batching = model.maxBatchSize > 0;
   const batchSize = batching ? checkBatchSize(model, byName, fail) : 1;
-  let bytes = 0;
   let variable = false;
   const inputs: Tensor[] = [];
   for (const spec of model.inputs) {
@@ -66,7 +64,6 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
       );
     }
     checkSize(model, input, fail);
-    bytes += input.data.length;
     variable ||= !spec.fixed && !spec.ragged;
     inputs.push(spec.reshape ? { ...input, shape: modelShape(spec, spec.reshape, dims, batching, batchSize) } : input);
   }
@@ -75,7 +72,6 @@ export function checkRequest(model: ModelInterface, request: InferenceRequest): 
     batchSize,
     outputs,
     batchKey: variable ? batchKey(inputs, model.inputs, batching) : undefined,
-    bytes,
   };
 }
 

@@ -1,5 +1,5 @@
 import { invalidArgument, notFound, ServerError } from '../../core/index.ts';
-import type { Arrival, InferenceRequest } from '../../protocol/index.ts';
+import { type Arrival, type InferenceRequest, isFinal } from '../../protocol/index.ts';
 import type { RequestTrace } from '../../telemetry/index.ts';
 import { isSafeModelName, scanRepositories } from '../../repository/index.ts';
 import type { Backend } from '../backends/contract.ts';
@@ -148,7 +148,7 @@ export class Engine {
     const cancel = model.infer(
       resolved,
       (outcome) => {
-        if (outcome.kind === 'empty-final' || outcome.final) {
+        if (isFinal(outcome)) {
           this.inflightBytes -= bytes;
           this.inflight--;
         }
@@ -172,7 +172,7 @@ export class Engine {
       const duration_ms = Math.round((clock.now() - start) / 1e4) / 100;
       if (outcome.kind === 'error') {
         logger.verbose(1, `inference request failed: ${outcome.error.message}`, { ...fields, duration_ms });
-      } else if (outcome.kind === 'empty-final' || outcome.final) {
+      } else if (isFinal(outcome)) {
         logger.verbose(1, 'inference request answered', { ...fields, duration_ms });
       }
       sink(outcome);
@@ -188,7 +188,7 @@ export class Engine {
       trace.mark(`${wire}_END`, arrival.endNs);
     }
     return (outcome) => {
-      const final = outcome.kind === 'empty-final' || outcome.final;
+      const final = isFinal(outcome);
       const start = clock.now();
       sink(outcome);
       if (!final) return;

@@ -55,12 +55,13 @@ export async function loadModelVersion(
     backendConfig: options.backendConfig(config.backend),
   });
   const instances: BackendInstance[] = [];
-  const seats = new Seats(config, context.limiter);
+  const planned = plannedInstances(config);
+  const seats = new Seats(config.name, planned, context.limiter);
   try {
     validateConfig(config, options.devices);
     const states = await readInitialStates(config, source.folder.path);
     seats.check();
-    instances.push(...(await createInstances(model, config)));
+    instances.push(...(await createInstances(model, planned)));
     await warmUp(config, source.folder.path, instances, options.logger, (rows) => addedTensors(config, states, rows));
     const scheduled = instances.map((instance, index) => seats.admit(instance, index));
     return new LoadedModel({
@@ -164,8 +165,11 @@ function findBackend(config: ModelConfig, backends: ReadonlyMap<string, Backend>
   );
 }
 
-async function createInstances(model: BackendModel, config: ModelConfig): Promise<readonly BackendInstance[]> {
-  const outcomes = await Promise.allSettled(plannedInstances(config).map(({ spec }) => model.createInstance(spec)));
+async function createInstances(
+  model: BackendModel,
+  planned: readonly PlannedInstance[],
+): Promise<readonly BackendInstance[]> {
+  const outcomes = await Promise.allSettled(planned.map(({ spec }) => model.createInstance(spec)));
   const created = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (!failed) return created;
@@ -207,9 +211,9 @@ class Seats {
   private readonly limiter: RateLimiter | undefined;
   private readonly leaving: (() => void)[] = [];
 
-  constructor(config: ModelConfig, limiter: RateLimiter | undefined) {
-    this.model = config.name;
-    this.planned = plannedInstances(config);
+  constructor(model: string, planned: readonly PlannedInstance[], limiter: RateLimiter | undefined) {
+    this.model = model;
+    this.planned = planned;
     this.limiter = limiter;
   }
 

@@ -58,10 +58,6 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   private readonly scheduler: Scheduler;
   private readonly failedInExecution = new WeakSet<object>();
   private readonly lookups = new Set<Promise<void>>();
-  /** Bytes of the inputs of requests that have not been answered. */
-  inflightBytes = 0;
-  /** Requests that have not been answered. */
-  inflight = 0;
 
   constructor(parts: ModelParts) {
     const { config } = parts.source;
@@ -111,16 +107,17 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     const checked = this.check(request, receivedAt, trace);
     const inference = new PendingInference(this, request, checked, receivedAt, this.clock.now(), sink, executed, trace);
     if (trace) beginTrace(trace, this.version, inference);
-    this.inflightBytes += checked.bytes;
-    this.inflight++;
     const { cache } = this.parts;
-    if (!cache) return this.schedule(inference, inference);
-    const caching = new CachingRequest(inference, cache, this.statistics, this.clock);
     let cancel: (() => void) | undefined;
-    const lookup = caching.lookUp(() => (cancel = this.schedule(inference, caching)));
-    if (lookup) {
-      this.lookups.add(lookup);
-      void lookup.finally(() => this.lookups.delete(lookup));
+    if (cache) {
+      const caching = new CachingRequest(inference, cache, this.statistics, this.clock);
+      const lookup = caching.lookUp(() => (cancel = this.schedule(inference, caching)));
+      if (lookup) {
+        this.lookups.add(lookup);
+        void lookup.finally(() => this.lookups.delete(lookup));
+      }
+    } else {
+      cancel = this.schedule(inference, inference);
     }
     return () => {
       inference.cancelled = true;
@@ -129,8 +126,6 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   }
 
   ended(inference: PendingInference, error: ServerError | undefined): void {
-    this.inflightBytes -= inference.checked.bytes;
-    this.inflight--;
     const totalNs = this.clock.now() - inference.receivedAt;
     if (error) {
       if (inference.startedAt > 0) this.failedInExecution.add(inference);
@@ -183,10 +178,7 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   private schedule(inference: PendingInference, scheduled: ScheduledRequest): () => void {
     inference.reschedulable(() => this.scheduler.enqueue(scheduled));
     this.scheduler.enqueue(scheduled);
-    return () => {
-      inference.cancelled = true;
-      this.scheduler.cancel(scheduled);
-    };
+    return () => this.scheduler.cancel(scheduled);
   }
 
   private async dispose(): Promise<void> {

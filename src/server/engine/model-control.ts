@@ -71,9 +71,7 @@ export class ModelControl {
   /** Takes everything out of service: ensembles first, so that their requests can still finish. */
   async unloadAll(): Promise<void> {
     const keys = this.registry.all();
-    const ensembles = keys.filter((key) =>
-      this.registry.readyVersions(key).some((model) => stepModels(model.config).length > 0),
-    );
+    const ensembles = keys.filter((key) => this.registry.readyVersions(key).some((model) => model.ensemble));
     await Promise.all(ensembles.map((key) => this.loader.unload(key)));
     await this.loader.settled();
     await Promise.all(keys.map((key) => this.loader.unload(key)));
@@ -103,7 +101,7 @@ export class ModelControl {
   }
 
   private async suspendOver(name: string): Promise<void> {
-    const above = [...new Set(this.registry.ensemblesOver(name).map(({ model }) => model.name))];
+    const above = [...new Set(this.registry.ensemblesOver(name).map((model) => model.name))];
     for (const ensemble of above) {
       await this.suspendOver(ensemble);
       this.suspended.add(ensemble);

@@ -166,9 +166,8 @@ export class ModelLoader {
     const needed = dependencies.get(key) ?? [];
     if (needed.length > 0) {
       const keyed = (name: string): string => this.registry.keyOf({ ...folder, name });
-      const nameOf = (at: string): string => keys.get(at)?.name ?? at;
       await rejectCycle(folder.name, async (name) => dependencies.get(keyed(name)) ?? []).catch((error: unknown) => {
-        this.logger.error(errorMessage(error), { model: nameOf(key) });
+        this.logger.error(errorMessage(error), { model: folder.name });
         throw error;
       });
       const steps = needed.flatMap((name) => {

@@ -125,11 +125,9 @@ export class ModelRegistry {
   }
 
   /** Ready models whose steps include a model. */
-  ensemblesOver(name: string): readonly { readonly key: string; readonly model: LoadedModel }[] {
+  ensemblesOver(name: string): readonly LoadedModel[] {
     return this.all().flatMap((key) =>
-      this.readyVersions(key)
-        .filter((model) => stepModels(model.config).includes(name))
-        .map((model) => ({ key, model })),
+      this.readyVersions(key).filter((model) => stepModels(model.config).includes(name)),
     );
   }
 

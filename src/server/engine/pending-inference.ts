@@ -2,6 +2,7 @@ import { internalError, type ServerError } from '../../core/index.ts';
 import {
   type InferenceOutcome,
   type InferenceRequest,
+  isFinal,
   NO_PARAMETERS,
   type Parameters,
   type SequenceFlags,
@@ -154,9 +155,7 @@ export class PendingInference implements ScheduledRequest {
   private deliver(outcome: InferenceOutcome): void {
     this.host.responded(this, this.responses, outcome);
     this.responses++;
-    if (outcome.kind === 'empty-final' || outcome.final) {
-      this.end(outcome.kind === 'error' ? outcome.error : undefined);
-    }
+    if (isFinal(outcome)) this.end(outcome.kind === 'error' ? outcome.error : undefined);
     this.sink(outcome);
   }
 

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { internalError, invalidArgument, type Logger, type ServerError } from '../../core/index.ts';
-import { configDataTypeName, type ModelConfig, NO_PARAMETERS, wireDataType } from '../../protocol/index.ts';
+import { configDataTypeName, type ModelConfig, wireDataType } from '../../protocol/index.ts';
 import { type DataType, ELEMENT_SIZE, elementCount, encodeStrings, type Tensor } from '../../tensor/index.ts';
-import type { BackendInstance, ExecutionUnit } from '../backends/contract.ts';
+import type { BackendInstance } from '../backends/contract.ts';
+import { silentUnit } from '../backends/silent-unit.ts';
 
 type Sample = ModelConfig['modelWarmup'][number];
 type SampleInput = Sample['inputs'][string];
@@ -42,18 +43,7 @@ function runOnce(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: ServerError | undefined;
-    const unit: ExecutionUnit = {
-      requestId: '',
-      parameters: NO_PARAMETERS,
-      inputs,
-      batchSize: rows,
-      outputs: undefined,
-      cancelled: false,
-      respond: () => undefined,
-      finish: () => undefined,
-      fail: (error) => (failure = error),
-      reschedule: () => undefined,
-    };
+    const unit = silentUnit({ inputs, batchSize: rows, outputs: undefined, fail: (error) => (failure = error) });
     instance.execute([unit], () => {
       if (failure)
         reject(internalError(`failed to run warmup sample '${sample}' of model '${model}': ${failure.message}`));

@@ -84,7 +84,7 @@ export function planEnsemble(config: EnsembleConfig, isDecoupled: (step: StepCon
 }
 
 /** The step that makes each tensor. */
-function producersOf(steps: readonly StepConfig[]): ReadonlyMap<string, number> {
+function producersOf(steps: readonly StepConfig[]): Producers {
   return new Map(steps.flatMap((step, index) => [...step.outputs.values()].map((tensor) => [tensor, index] as const)));
 }
 
@@ -100,11 +100,13 @@ export interface EnsembleRoute {
 /** @param outputs the wanted ones; `undefined` for all */
 export function routeFor(plan: EnsemblePlan, outputs: ReadonlySet<string> | undefined): EnsembleRoute {
   const wanted = [...plan.outputs.keys()].filter((name) => outputs?.has(name) ?? true);
-  return { wanted, needed: neededSteps(plan, wanted), scope: outputScope(plan, wanted) };
+  const producers = producersOf(plan.steps);
+  return { wanted, needed: neededSteps(plan, producers, wanted), scope: outputScope(plan, producers, wanted) };
 }
 
-function neededSteps(plan: EnsemblePlan, wanted: Iterable<string>): ReadonlySet<number> {
-  const producers = producersOf(plan.steps);
+type Producers = ReadonlyMap<string, number>;
+
+function neededSteps(plan: EnsemblePlan, producers: Producers, wanted: Iterable<string>): ReadonlySet<number> {
   const needed = new Set<number>();
   const open = [...wanted];
   for (let tensor = open.pop(); tensor !== undefined; tensor = open.pop()) {
@@ -116,8 +118,7 @@ function neededSteps(plan: EnsemblePlan, wanted: Iterable<string>): ReadonlySet<
   return needed;
 }
 
-function outputScope(plan: EnsemblePlan, wanted: Iterable<string>): number {
-  const producers = producersOf(plan.steps);
+function outputScope(plan: EnsemblePlan, producers: Producers, wanted: Iterable<string>): number {
   let scope = -1;
   let depth = 0;
   for (const tensor of wanted) {

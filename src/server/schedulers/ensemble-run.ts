@@ -1,5 +1,5 @@
 import { ServerError, toServerError } from '../../core/index.ts';
-import type { InferenceOutcome, InferenceRequest, InferenceResponse } from '../../protocol/index.ts';
+import { type InferenceOutcome, type InferenceRequest, type InferenceResponse, isFinal } from '../../protocol/index.ts';
 import type { RequestTrace } from '../../telemetry/index.ts';
 import type { Shape, Tensor } from '../../tensor/index.ts';
 import type { ExecutionReport } from '../backends/contract.ts';
@@ -122,8 +122,7 @@ export class EnsembleRun {
       const cancel = model.infer(
         this.stepRequest(step, at, model),
         (outcome) => {
-          const final = outcome.kind === 'empty-final' || outcome.final;
-          if (final) {
+          if (isFinal(outcome)) {
             done = true;
             this.inflight.delete(token);
             this.perStep.set(step.index, (this.perStep.get(step.index) ?? 1) - 1);

@@ -3,6 +3,7 @@ import type { ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts'
 import { cancelledError, unloading } from './direct.ts';
 import { type EnsemblePlan, type EnsembleRoute, routeFor } from './ensemble-plan.ts';
 import { EnsembleRun, type StepResolver } from './ensemble-run.ts';
+import { Waiters } from './waiters.ts';
 
 /** Sets of outputs whose routes are remembered. */
 const MAX_ROUTES = 256;
@@ -19,7 +20,7 @@ export class EnsembleScheduler implements Scheduler {
   private readonly hooks: SchedulerHooks;
   private readonly routes = new Map<string, EnsembleRoute>();
   private readonly runs = new Map<ScheduledRequest, EnsembleRun>();
-  private readonly waiters: (() => void)[] = [];
+  private readonly waiters = new Waiters();
 
   constructor(plan: EnsemblePlan, resolve: StepResolver, clock: Clock, hooks: SchedulerHooks) {
     this.plan = plan;
@@ -48,7 +49,7 @@ export class EnsembleScheduler implements Scheduler {
   }
 
   async drained(): Promise<void> {
-    while (this.runs.size > 0) await new Promise<void>((resolve) => this.waiters.push(resolve));
+    await this.waiters.until(() => this.runs.size === 0);
   }
 
   close(): void {
@@ -81,7 +82,7 @@ export class EnsembleScheduler implements Scheduler {
           reason: 'no_batching',
         });
       }
-      for (const waiter of this.waiters.splice(0)) waiter();
+      this.waiters.notify();
     });
   }
 }

@@ -1,6 +1,7 @@
 import { type Clock, toServerError } from '../../core/index.ts';
 import type { ExecutionReport, ExecutionUnit } from '../backends/contract.ts';
 import type { BatchReason, ScheduledInstance, ScheduledRequest, SchedulerHooks } from './contract.ts';
+import { Waiters } from './waiters.ts';
 
 const NO_REPORT: ExecutionReport = { computeInputNs: 0, computeInferNs: 0, computeOutputNs: 0 };
 
@@ -21,7 +22,7 @@ export class InstanceRunner {
   private readonly clock: Clock;
   private readonly hooks: SchedulerHooks;
   private readonly onIdle: () => void;
-  private readonly waiters: (() => void)[] = [];
+  private readonly waiters = new Waiters();
   private readonly limited: boolean;
   private running = 0;
   /** Inside `execute` or `acquire`: what answers at once must not dispatch the next batch from within. */
@@ -113,12 +114,12 @@ export class InstanceRunner {
 
   /** Resolves the next time that `check` holds after an execution, or now. */
   async until(check: () => boolean): Promise<void> {
-    while (!check()) await new Promise<void>((resolve) => this.waiters.push(resolve));
+    await this.waiters.until(check);
   }
 
   /** To be called whenever something that `until` may wait for has changed. */
   notify(): void {
-    for (const waiter of this.waiters.splice(0)) waiter();
+    this.waiters.notify();
   }
 
   /** Back among the idle ones, behind those of its rank. */

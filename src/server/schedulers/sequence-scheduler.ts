@@ -1,7 +1,6 @@
 import { type Clock, invalidArgument, type Logger, NANOS_PER_MICRO, type ServerError } from '../../core/index.ts';
 import type { CorrelationId } from '../../protocol/index.ts';
 import type { ScheduledInstance, ScheduledRequest, Scheduler, SchedulerHooks } from './contract.ts';
-import { originalRequest } from './contract.ts';
 import { cancelledError, unloading } from './direct.ts';
 import type { QueueOptions } from './queue-policy.ts';
 import { PLAIN_QUEUE } from './queue-policy.ts';
@@ -10,6 +9,7 @@ import { OldestLane } from './sequence-oldest.ts';
 import { DirectLane, type SequenceLane } from './sequence-slots.ts';
 import type { StateSpec } from './sequence-state.ts';
 import { Sequence, type SequenceOwner } from './sequence.ts';
+import { Waiters } from './waiters.ts';
 
 export type SequenceStrategy =
   | {
@@ -62,7 +62,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
   /** All that have a slot or wait for one. */
   private readonly known = new Set<Sequence>();
   private readonly backlog: Sequence[] = [];
-  private readonly waiters: (() => void)[] = [];
+  private readonly waiters = new Waiters();
   private held: boolean;
   private generated = GENERATED_IDS;
   private reaper: (() => void) | undefined;
@@ -83,7 +83,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
     const counted: SchedulerHooks = {
       executed: (execution) => {
         hooks.executed(execution);
-        clock.soon(() => this.notify());
+        clock.soon(() => this.waiters.notify());
       },
     };
     this.lanes = instances.map((instance) => this.createLane(instance, counted, queue));
@@ -139,7 +139,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
   cancel(request: ScheduledRequest): void {
     for (const sequence of this.known) {
       const steps = [...sequence.queue, ...(sequence.running ? [sequence.running] : [])];
-      const step = steps.find((candidate) => originalRequest(candidate) === request || candidate.origin === request);
+      const step = steps.find((candidate) => candidate.origin === request);
       if (!step) continue;
       const waits = sequence.slot ? sequence.slot.withdraw(step) : true;
       // What runs is answered by its instance; the client's end of it is gone already.
@@ -161,7 +161,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
     for (const lane of this.lanes) lane.dispatch();
     const quiet = (): boolean =>
       [...this.known].every((sequence) => sequence.resting) && this.lanes.every((lane) => !lane.busy);
-    while (!quiet()) await new Promise<void>((resolve) => this.waiters.push(resolve));
+    await this.waiters.until(quiet);
     this.reaper?.();
   }
 
@@ -172,7 +172,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
       for (const queued of sequence.queue.splice(0)) queued.fail(unloading());
     }
     for (const lane of this.lanes) lane.close();
-    this.notify();
+    this.waiters.notify();
   }
 
   /** Nothing of a sequence waits or runs: it frees its slot, or is left to the reaper. */
@@ -180,7 +180,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
     sequence.lastSeen = this.clock.now();
     if (sequence.closed) this.remove(sequence);
     else this.scheduleReaper();
-    this.notify();
+    this.waiters.notify();
   }
 
   private flagsOf(request: ScheduledRequest): { id: CorrelationId; start: boolean; end: boolean } {
@@ -293,11 +293,7 @@ export class SequenceScheduler implements Scheduler, SequenceOwner {
       this.remove(sequence);
     }
     this.scheduleReaper();
-    this.notify();
-  }
-
-  private notify(): void {
-    for (const waiter of this.waiters.splice(0)) waiter();
+    this.waiters.notify();
   }
 }
 

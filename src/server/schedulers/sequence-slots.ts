@@ -1,7 +1,7 @@
 import { type Clock, NANOS_PER_MICRO } from '../../core/index.ts';
-import { NO_PARAMETERS } from '../../protocol/index.ts';
 import { elementCount, type Tensor } from '../../tensor/index.ts';
 import type { ExecutionUnit } from '../backends/contract.ts';
+import { silentUnit } from '../backends/silent-unit.ts';
 import type { ScheduledInstance, SchedulerHooks } from './contract.ts';
 import { InstanceRunner } from './instance-runner.ts';
 import { controlTensors } from './sequence-controls.ts';
@@ -139,9 +139,7 @@ export class DirectLane implements SequenceLane {
     const { controls, states, batching } = this.owner;
     const none = { start: false, ready: false, end: false };
     const id = typeof like.belongsTo.id === 'string' ? '' : 0n;
-    return {
-      requestId: '',
-      parameters: NO_PARAMETERS,
+    return silentUnit({
       inputs: [
         ...like.origin.inputs.map(zeros),
         ...controlTensors(controls, none, id, batching),
@@ -149,12 +147,7 @@ export class DirectLane implements SequenceLane {
       ],
       batchSize: 1,
       outputs: like.outputs,
-      cancelled: false,
-      respond() {},
-      finish() {},
-      fail() {},
-      reschedule() {},
-    };
+    });
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type InferenceOutcome,
   type InferenceRequest,
   type InferenceResponse,
+  isFinal,
   type ParameterValue,
 } from '../../../protocol/index.ts';
 import {
@@ -136,7 +137,7 @@ export function modelStreamInfer(engine: Engine, call: GrpcCall, forward: RegExp
         let done = false;
         const cancel = engine.infer(request, (outcome) => {
           answer(request, emptyFinalResponse, outcome);
-          if (outcome.kind !== 'empty-final' && !outcome.final) return;
+          if (!isFinal(outcome)) return;
           done = true;
           active.delete(token);
           finishIfDone();

@@ -4,6 +4,7 @@ import {
   encodeGenerateResponse,
   type InferenceOutcome,
   type InferenceRequest,
+  isFinal,
   parseGenerateRequest,
   parseJsonText,
 } from '../../../protocol/index.ts';
@@ -71,7 +72,7 @@ function singleAnswer(reply: Reply, errors: ErrorReplies): (outcome: InferenceOu
       responses++;
       answer ??= errors(outcome.error);
     }
-    if (outcome.kind !== 'empty-final' && !outcome.final) return;
+    if (!isFinal(outcome)) return;
     reply(responses === 1 && answer ? answer : errorReply(200, ONE_RESPONSE));
   };
 }
@@ -101,6 +102,6 @@ function streamAnswer(reply: Reply): (outcome: InferenceOutcome) => void {
     } else {
       send(200, undefined);
     }
-    if (outcome.kind === 'empty-final' || outcome.final) body?.end();
+    if (isFinal(outcome)) body?.end();
   };
 }
