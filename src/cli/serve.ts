@@ -1,8 +1,8 @@
 import { createLogger, errorMessage, LOG_FORMATS, type Logger, systemClock } from '../core/index.ts';
 import { discoverDevices } from '../repository/index.ts';
-import { createIdentityBackend } from '../server/backends/identity/index.ts';
-import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
+import { DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
 import { type EngineOptions, MODEL_CONTROL_MODES } from '../server/engine/index.ts';
+import { createBackends } from './backends.ts';
 import { cacheChoice } from './cache-flags.ts';
 import { compressionLevel, connectionLimits, forwardPattern, restrictions, tlsOptions } from './endpoint-flags.ts';
 import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
@@ -51,13 +51,9 @@ export async function serveCommand(argv: readonly string[], defaults: ServeDefau
   surviveMistakes(logger);
   const serverOptions: ServerOptions = {
     engine: options,
-    backends: [
-      createIdentityBackend(),
-      createOnnxruntimeBackend({
-        ...DEFAULT_POOL_LIMITS,
-        dedicated: flags.number('onnxruntime-threads', DEFAULT_POOL_LIMITS.dedicated),
-      }),
-    ],
+    backends: createBackends({
+      onnxruntimeThreads: flags.number('onnxruntime-threads', DEFAULT_POOL_LIMITS.dedicated),
+    }),
     serverName: flags.string('id', 'triton'),
     http: endpoint(flags, 'http', 8000, defaults),
     grpc: endpoint(flags, 'grpc', 8001, defaults),

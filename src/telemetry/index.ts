@@ -1,3 +1,4 @@
+export * from './custom-metrics.ts';
 export * from './exposition.ts';
 export * from './histogram.ts';
 export * from './request-trace.ts';

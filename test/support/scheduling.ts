@@ -87,6 +87,7 @@ export class Client {
       priority: 0,
       timeoutMicros: 0,
       sequence: undefined,
+      traceparent: undefined,
       trace: undefined,
       cancelled: false,
       answer: undefined,

@@ -122,6 +122,7 @@ export class SequenceClient {
       batchKey: step.shape,
       priority: 0,
       timeoutMicros: 0,
+      traceparent: undefined,
       sequence: id === undefined ? undefined : { id, start: step.start ?? false, end: step.end ?? false },
       trace: undefined,
       cancelled: false,

@@ -8,6 +8,9 @@ export function silentUnit(
   return {
     requestId: '',
     parameters: NO_PARAMETERS,
+    sequence: undefined,
+    timeoutMicros: 0,
+    traceparent: undefined,
     cancelled: false,
     respond() {},
     finish() {},

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../core/index.ts';
+import type { Parameters } from '../../protocol/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
 import { cancelledError, type ScheduledRequest, WrappedRequest } from '../schedulers/index.ts';
@@ -54,11 +55,11 @@ export class CachingRequest extends WrappedRequest {
     return undefined;
   }
 
-  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {
+  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold, parameters?: Parameters): void {
     const start = this.clock.now();
     this.model.cache.insert(this.key, outputs);
     this.statistics.cacheMiss(this.lookupNs + this.clock.now() - start);
-    this.origin.respond(outputs, final, hold);
+    this.origin.respond(outputs, final, hold, parameters);
   }
 }
 

@@ -1,10 +1,9 @@
 import { invalidArgument, notFound, ServerError } from '../../core/index.ts';
 import { type Arrival, type InferenceRequest, isFinal } from '../../protocol/index.ts';
-import type { RequestTrace } from '../../telemetry/index.ts';
+import { CustomMetrics, type RequestTrace } from '../../telemetry/index.ts';
 import { isSafeModelName, scanRepositories } from '../../repository/index.ts';
-import type { Backend } from '../backends/contract.ts';
+import type { Backend, LoadOverride } from '../backends/contract.ts';
 import { RateLimiter } from '../schedulers/index.ts';
-import type { LoadOverride } from './file-overrides.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { ModelControl } from './model-control.ts';
 import { ModelLoader } from './model-loader.ts';
@@ -13,6 +12,7 @@ import type { EngineOptions } from './options.ts';
 import type { OutcomeSink } from './pending-inference.ts';
 import { RepositoryPoller } from './repository-poller.ts';
 import type { ResponseCache } from './response-cache.ts';
+import { serverAccess } from './server-access.ts';
 import { SharedMemoryRegions } from './shared-memory.ts';
 import { type TraceSettings, type TraceSettingValue, Tracer } from './tracing/index.ts';
 import type { TrafficSplit } from './traffic.ts';
@@ -24,6 +24,8 @@ type EngineState = { readonly kind: 'starting' | 'serving' | 'failed' | 'stoppin
 export class Engine {
   readonly options: EngineOptions;
   readonly sharedMemory = new SharedMemoryRegions();
+  /** Metrics that models made. */
+  readonly customMetrics = new CustomMetrics();
   private readonly registry: ModelRegistry;
   private readonly backends: ReadonlyMap<string, Backend>;
   private readonly loader: ModelLoader;
@@ -42,7 +44,7 @@ export class Engine {
     this.cache = options.cache?.();
     this.tracer = new Tracer(options.tracing, options.logger);
     const limiter = options.rateLimits ? new RateLimiter(options.rateLimits, options.clock) : undefined;
-    const context = { options, backends: this.backends, cache: this.cache, limiter };
+    const context = { options, backends: this.backends, cache: this.cache, limiter, server: serverAccess(this) };
     this.loader = new ModelLoader(context, this.registry);
     this.control = new ModelControl(options, this.registry, this.loader);
     this.poller = new RepositoryPoller(options, this.control);
@@ -86,6 +88,11 @@ export class Engine {
     return !this.options.strictReadiness || this.failures().length === 0;
   }
 
+  /** Whether a model may answer with any number of responses; see `model` for what is thrown. */
+  isDecoupled(name: string, version: string): boolean {
+    return this.registry.resolve(name, version).decoupled;
+  }
+
   isModelReady(name: string, version: string): boolean {
     return this.registry.isReady(name, version);
   }
@@ -127,6 +134,11 @@ export class Engine {
    */
   infer(request: InferenceRequest, sink: OutcomeSink): () => void {
     if (this.state.kind === 'stopping') throw stopping();
+    return this.inferNested(request, sink);
+  }
+
+  /** An inference that belongs to one which is running, and so goes on while the server stops. */
+  inferNested(request: InferenceRequest, sink: OutcomeSink): () => void {
     const model = this.registry.resolve(request.modelName, request.modelVersion, request.stickiness);
     const bytes = inputBytes(request);
     if (this.inflightBytes + bytes > this.options.maxInflightBytes && this.inflightBytes > 0) {

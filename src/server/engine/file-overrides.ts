@@ -4,14 +4,6 @@ import { dirname, join, resolve, sep } from 'node:path';
 import { invalidArgument } from '../../core/index.ts';
 import type { ModelFolder } from '../../repository/index.ts';
 
-/** What a load request brings along instead of what lies in the repository. */
-export interface LoadOverride {
-  /** A whole configuration as JSON. */
-  readonly config?: string;
-  /** Contents by path inside the model's folder; with any, the repository's own files are not looked at. */
-  readonly files?: ReadonlyMap<string, Uint8Array>;
-}
-
 /** Bytes of files that one load request may bring. */
 const MAX_OVERRIDE_BYTES = 2 ** 31;
 

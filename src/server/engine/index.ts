@@ -1,6 +1,6 @@
 export { Engine } from './engine.ts';
 export type { LoadedModel } from './loaded-model.ts';
-export type { LoadOverride } from './file-overrides.ts';
+export type { LoadOverride } from '../backends/contract.ts';
 export { loadOverride } from './load-parameters.ts';
 export type { ResourceLimit } from '../schedulers/index.ts';
 export { createRedisStore } from './redis-store.ts';

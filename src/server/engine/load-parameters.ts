@@ -1,5 +1,5 @@
 import { invalidArgument } from '../../core/index.ts';
-import type { LoadOverride } from './file-overrides.ts';
+import type { LoadOverride } from '../backends/contract.ts';
 
 /** How the parameters of a load request are read in the protocol that it came by. */
 export interface LoadParameterReader<T> {

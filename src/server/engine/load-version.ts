@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { ServerError, toServerError } from '../../core/index.ts';
 import { type ModelConfig, type ModelInstanceGroup, ModelInstanceGroup_Kind as Kind } from '../../protocol/index.ts';
 import { type ModelSource, validateConfig } from '../../repository/index.ts';
-import type { Backend, BackendInstance, BackendModel, InstanceSpec } from '../backends/contract.ts';
+import type { Backend, BackendInstance, BackendModel, InstanceSpec, ServerAccess } from '../backends/contract.ts';
 import {
   EnsembleScheduler,
   type ExecutionPermit,
@@ -28,6 +28,8 @@ export interface LoadContext {
   readonly cache: ResponseCache | undefined;
   /** `undefined` when executions are not limited. */
   readonly limiter: RateLimiter | undefined;
+  /** What models may ask of the server. */
+  readonly server: ServerAccess;
   /** The model that a step of an ensemble runs on now. */
   findStep(step: StepConfig): LoadedModel;
   /** Tells answers of this load in the cache from those of another one. */
@@ -53,6 +55,7 @@ export async function loadModelVersion(
     devices: options.devices,
     logger: options.logger,
     backendConfig: options.backendConfig(config.backend),
+    server: context.server,
   });
   const instances: BackendInstance[] = [];
   const planned = plannedInstances(config);

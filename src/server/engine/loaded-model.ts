@@ -83,6 +83,11 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     return this.scheduler.pending;
   }
 
+  /** Some instance can execute, or will without waiting for a process to start. */
+  get ready(): boolean {
+    return this.parts.model?.ready ?? true;
+  }
+
   get cached(): boolean {
     return this.parts.cache !== undefined;
   }

@@ -1,6 +1,6 @@
 import { errorMessage, invalidArgument } from '../../core/index.ts';
 import { stepModels } from './ensemble-graph.ts';
-import type { LoadOverride } from './file-overrides.ts';
+import type { LoadOverride } from '../backends/contract.ts';
 import type { ModelLoader } from './model-loader.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';

@@ -19,7 +19,8 @@ import {
 import type { StepConfig } from '../schedulers/index.ts';
 import { dependenciesOf, rejectCycle } from './dependencies.ts';
 import { stepModels } from './ensemble-graph.ts';
-import { type LoadOverride, writeOverride } from './file-overrides.ts';
+import type { LoadOverride } from '../backends/contract.ts';
+import { writeOverride } from './file-overrides.ts';
 import { createKeyedLock, createLimiter } from './limit-concurrency.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { type LoadContext, loadModelVersion } from './load-version.ts';

@@ -181,8 +181,7 @@ export class ModelRegistry {
   isReady(name: string, version: string): boolean {
     if (version !== '') parseVersion(version);
     try {
-      this.resolve(name, version);
-      return true;
+      return this.resolve(name, version).ready;
     } catch {
       return false;
     }

@@ -101,6 +101,10 @@ export class PendingInference implements ScheduledRequest {
     return this.request.parameters;
   }
 
+  get traceparent(): string | undefined {
+    return this.request.arrival?.traceparent;
+  }
+
   get batchKey(): string | undefined {
     return this.checked.batchKey;
   }
@@ -109,7 +113,7 @@ export class PendingInference implements ScheduledRequest {
     this.startedAt = at;
   }
 
-  respond(tensors: readonly Tensor[], final: boolean, hold?: Hold): void {
+  respond(tensors: readonly Tensor[], final: boolean, hold?: Hold, parameters?: Parameters): void {
     if (this.ended) return;
     if (this.trace?.wantsTensors) traceTensors(this.trace, 'TENSOR_BACKEND_OUTPUT', tensors);
     let outputs: readonly Tensor[];
@@ -127,7 +131,7 @@ export class PendingInference implements ScheduledRequest {
         modelVersion: String(this.host.version),
         id: this.request.id,
         outputs,
-        parameters: this.host.responseParameters(this.request) ?? NO_PARAMETERS,
+        parameters: this.host.responseParameters(this.request) ?? parameters ?? NO_PARAMETERS,
         ...(hold ? { hold } : {}),
       },
     });
@@ -137,9 +141,9 @@ export class PendingInference implements ScheduledRequest {
     if (!this.ended) this.deliver({ kind: 'empty-final' });
   }
 
-  fail(error: ServerError): void {
+  fail(error: ServerError, final = true): void {
     if (this.ended) return;
-    this.deliver({ kind: 'error', error, final: true });
+    this.deliver({ kind: 'error', error, final });
   }
 
   /** Says how to put the request back into its scheduler. */

@@ -1,4 +1,3 @@
-import type { SequenceFlags } from '../../protocol/index.ts';
 import type { RequestTrace } from '../../telemetry/index.ts';
 import type { BackendInstance, ExecutionReport, ExecutionUnit } from '../backends/contract.ts';
 
@@ -10,16 +9,10 @@ export interface ScheduledRequest extends ExecutionUnit {
   readonly batchKey: string | undefined;
   /** 1 is the most urgent; 0 leaves it to the model's `default_priority_level`. */
   readonly priority: number | bigint;
-  /** How long it may wait in the queue, where the queue's policy lets a request say so; 0 does not say. */
-  readonly timeoutMicros: number;
-  /** Set when the request belongs to a sequence. */
-  readonly sequence: SequenceFlags | undefined;
   /** Set when the request is traced. */
   readonly trace: RequestTrace | undefined;
   /** The request that this one stands for, when a scheduler put something around it. */
   readonly origin?: ScheduledRequest;
-  /** The client is gone: it must not start. */
-  readonly cancelled: boolean;
   /** Called when it leaves the queue for an instance. */
   started(at: number): void;
 }

@@ -145,6 +145,7 @@ class Fixture {
       batchKey: undefined,
       priority: 2,
       timeoutMicros: 5,
+      traceparent: undefined,
       sequence: { id: 9n, start: true, end: false },
       trace: undefined,
       cancelled: false,

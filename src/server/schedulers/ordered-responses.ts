@@ -1,4 +1,5 @@
 import type { ServerError } from '../../core/index.ts';
+import type { Parameters } from '../../protocol/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
@@ -38,13 +39,13 @@ class OrderedRequest extends WrappedRequest {
     this.flush = flush;
   }
 
-  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {
+  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold, parameters?: Parameters): void {
     // Whether its turn has come shows when it is delivered: at once, or later with the buffers kept until then.
     let delivered = false;
     let release: (() => void) | undefined;
     this.answer(() => {
       delivered = true;
-      this.origin.respond(outputs, final, hold);
+      this.origin.respond(outputs, final, hold, parameters);
       release?.();
     }, final);
     if (!delivered) release = hold?.();
@@ -54,8 +55,8 @@ class OrderedRequest extends WrappedRequest {
     this.answer(() => this.origin.finish(), true);
   }
 
-  override fail(error: ServerError): void {
-    this.answer(() => this.origin.fail(error), true);
+  override fail(error: ServerError, final = true): void {
+    this.answer(() => this.origin.fail(error, final), final);
   }
 
   private answer(deliver: () => void, final: boolean): void {

@@ -1,4 +1,5 @@
 import type { ServerError } from '../../core/index.ts';
+import type { Parameters } from '../../protocol/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Hold } from '../backends/contract.ts';
 import type { ScheduledRequest } from './contract.ts';
@@ -43,9 +44,9 @@ export class SequenceRequest extends WrappedRequest {
     this.origin.started(at);
   }
 
-  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {
+  override respond(outputs: readonly Tensor[], final: boolean, hold?: Hold, parameters?: Parameters): void {
     const rest = this.belongsTo.states.keep(outputs);
-    this.origin.respond(rest, final, hold);
+    this.origin.respond(rest, final, hold, parameters);
     if (final) this.ended();
   }
 
@@ -54,9 +55,9 @@ export class SequenceRequest extends WrappedRequest {
     this.ended();
   }
 
-  override fail(error: ServerError): void {
-    this.origin.fail(error);
-    this.ended();
+  override fail(error: ServerError, final = true): void {
+    this.origin.fail(error, final);
+    if (final) this.ended();
   }
 
   override reschedule(): void {

@@ -57,6 +57,10 @@ export class WrappedRequest implements ScheduledRequest {
     return this.origin.trace;
   }
 
+  get traceparent(): string | undefined {
+    return this.origin.traceparent;
+  }
+
   get cancelled(): boolean {
     return this.origin.cancelled;
   }
@@ -65,16 +69,16 @@ export class WrappedRequest implements ScheduledRequest {
     this.origin.started(at);
   }
 
-  respond(outputs: readonly Tensor[], final: boolean, hold?: Hold): void {
-    this.origin.respond(outputs, final, hold);
+  respond(outputs: readonly Tensor[], final: boolean, hold?: Hold, parameters?: Parameters): void {
+    this.origin.respond(outputs, final, hold, parameters);
   }
 
   finish(): void {
     this.origin.finish();
   }
 
-  fail(error: ServerError): void {
-    this.origin.fail(error);
+  fail(error: ServerError, final?: boolean): void {
+    this.origin.fail(error, final);
   }
 
   reschedule(): void {

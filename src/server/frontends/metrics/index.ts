@@ -46,6 +46,7 @@ export function createMetricsRenderer(engine: Engine, options: MetricsOptions): 
     if (options.histogramLatencies) renderFirstResponse(out, models);
     if (options.cpu) renderCpu(out, usage);
     renderProcess(out);
+    engine.customMetrics.render(out);
     return out.text();
   };
 }
