@@ -45,6 +45,7 @@ class Model:
         session = self._session
         session.model_name = meta["name"]
         session.model_folder = meta["versionPath"]
+        session.model_file = meta["file"]
         self._version = meta["version"]
         module = importlib.import_module(meta["module"]) if meta["module"] else _import_file(meta["file"])
         if not hasattr(module, "TritonPythonModel"):

@@ -21,7 +21,10 @@ class Session:
     inputs: ServerRegion
     outputs: OwnRegion
     model_name: str = ""
+    #: The folder of the model's version.
     model_folder: str = ""
+    #: The model's file, or folder, for the frameworks.
+    model_file: str = ""
     decoupled: bool = False
     #: All outputs, in the order of the configuration.
     output_names: list[str] = field(default_factory=list)

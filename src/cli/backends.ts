@@ -1,7 +1,8 @@
 import type { Backend } from '../server/backends/contract.ts';
 import { createIdentityBackend } from '../server/backends/identity/index.ts';
+import { createNodeBackend } from '../server/backends/node/index.ts';
 import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
-import { createPythonBackend } from '../server/backends/python/index.ts';
+import { createFrameworkBackends, createPythonBackend } from '../server/backends/python/index.ts';
 
 export interface BackendLimits {
   /** ONNX instances with a worker thread of their own. */
@@ -14,5 +15,7 @@ export function createBackends({ onnxruntimeThreads = DEFAULT_POOL_LIMITS.dedica
     createIdentityBackend(),
     createOnnxruntimeBackend({ ...DEFAULT_POOL_LIMITS, dedicated: onnxruntimeThreads }),
     createPythonBackend(),
+    createNodeBackend(),
+    ...createFrameworkBackends(),
   ];
 }

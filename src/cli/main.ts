@@ -3,6 +3,7 @@ import { didYouMean, errorMessage } from '../core/index.ts';
 import { compatCommand } from './compat.ts';
 import { explainCommand } from './explain.ts';
 import { UsageError } from './flags.ts';
+import { newCommand } from './new-model.ts';
 import { GOODPUT_DEFAULTS, serveCommand, TRITON_DEFAULTS } from './serve.ts';
 import { packageVersion } from './version.ts';
 
@@ -13,6 +14,8 @@ Commands:
   tritonserver  The same with tritonserver's own defaults
   explain batching MODEL
                 Why the batches of a running model had the sizes they had
+  new model DIR/NAME
+                Start a model in TypeScript: a folder that can be served as it is
   compat DIR    Write tritonserver, perf_analyzer, ... scripts that call goodput
   version       Print the version
 
@@ -26,6 +29,7 @@ const COMMANDS: Readonly<Record<string, (argv: readonly string[]) => number | Pr
   serve: (argv) => serveCommand(argv, GOODPUT_DEFAULTS),
   tritonserver: (argv) => serveCommand(argv, TRITON_DEFAULTS),
   explain: explainCommand,
+  new: newCommand,
   compat: compatCommand,
   version: () => print(`goodput ${packageVersion()}\n`),
   '--version': () => print(`goodput ${packageVersion()}\n`),

@@ -84,12 +84,19 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     help: 'Every repository has names of its own: two may have a model of the same name, and an ensemble takes its steps from its own repository first.',
   },
   {
+    name: 'backend-directory',
+    kind: 'string',
+    defaultText: 'none',
+    group: 'Models',
+    help: 'A folder with backends of your own, each a folder of its name with an index.ts, index.js or package.json, or with a model.py. Shared libraries are not loaded.',
+  },
+  {
     name: 'backend-config',
     kind: 'string',
     multiple: true,
     defaultText: 'none',
     group: 'Models',
-    help: 'BACKEND,KEY=VALUE: a setting for one backend, for all without BACKEND. onnxruntime takes default-max-batch-size and its session parameters.',
+    help: 'BACKEND,KEY=VALUE: a setting for one backend, for all without BACKEND. onnxruntime takes default-max-batch-size and its session parameters; python, pytorch, tensorflow and tensorrt take python (the interpreter), stub-timeout-seconds and execute-timeout-seconds; node takes load-timeout-seconds and execute-timeout-seconds.',
   },
   {
     name: 'strict-devices',

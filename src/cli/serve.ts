@@ -7,6 +7,7 @@ import { cacheChoice } from './cache-flags.ts';
 import { compressionLevel, connectionLimits, forwardPattern, restrictions, tlsOptions } from './endpoint-flags.ts';
 import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
 import { metricsOptions } from './metrics-flags.ts';
+import { createPluginLoader } from './plugins.ts';
 import { rateLimits } from './rate-limit-flags.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
 import { INERT_FLAGS, REFUSED_FLAGS } from './unsupported-flags.ts';
@@ -181,6 +182,7 @@ async function engineOptions(flags: FlagValues, defaults: ServeDefaults, logger:
     backlogThreshold: Number(process.env['TRITONSERVER_BACKLOG_DELAY_SCHEDULER'] ?? 0),
     clock: systemClock,
     logger,
+    findBackend: createPluginLoader(flags.optional('backend-directory'), logger),
     backendConfig: (backend) => new Map([...(backendSettings.get('') ?? []), ...(backendSettings.get(backend) ?? [])]),
   };
 }

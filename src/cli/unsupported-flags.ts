@@ -3,7 +3,7 @@ const SAGEMAKER =
 const VERTEX = 'Vertex AI endpoints are not served: put a proxy in front that maps its routes to /v2';
 const ONE_LOOP = 'one event loop serves all connections';
 const NO_POOLS = 'there are no such buffers to size';
-const BUILT_IN = 'backends and caches are part of the server, shared libraries are not loaded';
+const BUILT_IN = 'caches are part of the server, shared libraries are not loaded';
 
 /** tritonserver flags that cannot be honoured: each is refused with its reason. */
 export const REFUSED_FLAGS: Readonly<Record<string, string>> = {
@@ -28,7 +28,6 @@ export const INERT_FLAGS: Readonly<Record<string, string>> = {
   'grpc-max-response-pool-size': NO_POOLS,
   'grpc-http2-max-pings-without-data': 'the server sends a ping only after --grpc-keepalive-time',
   'allow-gpu-metrics': 'there are no GPU metrics',
-  'backend-directory': BUILT_IN,
   'repoagent-directory': 'there are no repository agents',
   'cache-directory': BUILT_IN,
   'pinned-memory-pool-byte-size': NO_POOLS,

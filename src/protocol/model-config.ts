@@ -17,6 +17,7 @@ export {
   type ModelOutput,
   ModelInputSchema,
   ModelOptimizationPolicySchema,
+  ModelParameterSchema,
   ModelOutputSchema,
   type ModelQueuePolicy,
   ModelQueuePolicy_TimeoutAction,

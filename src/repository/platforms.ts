@@ -18,6 +18,9 @@ const PLATFORM_BACKEND: Readonly<Record<string, string>> = {
 const BACKENDS: readonly BackendDefaults[] = [
   { backend: 'onnxruntime', modelFilename: 'model.onnx', cpuInstances: 2 },
   { backend: 'python', modelFilename: 'model.py', cpuInstances: 1 },
+  { backend: 'node', modelFilename: 'model.ts', cpuInstances: 1 },
+  { backend: 'node', modelFilename: 'model.js', cpuInstances: 1 },
+  { backend: 'node', modelFilename: 'model.mjs', cpuInstances: 1 },
   { backend: 'pytorch', modelFilename: 'model.pt', cpuInstances: 1 },
   { backend: 'tensorrt', modelFilename: 'model.plan', cpuInstances: 1 },
   { backend: 'tensorflow', modelFilename: 'model.savedmodel', cpuInstances: 1 },

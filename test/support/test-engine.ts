@@ -49,6 +49,7 @@ export function engineOptions(repository: string, change: Partial<EngineOptions>
     backlogThreshold: 0,
     clock: systemClock,
     logger: silentLogger,
+    findBackend: async () => undefined,
     backendConfig: () => new Map(),
     ...change,
   };

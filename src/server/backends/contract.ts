@@ -111,6 +111,8 @@ export interface InstanceSpec {
 export interface BackendModel {
   /** Whether its instances can execute now; a model without this always can. */
   readonly ready?: boolean;
+  /** What its metadata shows besides names and shapes. */
+  readonly properties?: Readonly<Record<string, string>>;
   createInstance(spec: InstanceSpec): Promise<BackendInstance>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -27,7 +27,7 @@ export class Engine {
   /** Metrics that models made. */
   readonly customMetrics = new CustomMetrics();
   private readonly registry: ModelRegistry;
-  private readonly backends: ReadonlyMap<string, Backend>;
+  private readonly backends: Map<string, Backend>;
   private readonly loader: ModelLoader;
   private readonly control: ModelControl;
   private readonly poller: RepositoryPoller;

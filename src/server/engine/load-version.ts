@@ -24,7 +24,8 @@ import { warmUp } from './warmup.ts';
 /** What loading a version needs of the engine. */
 export interface LoadContext {
   readonly options: EngineOptions;
-  readonly backends: ReadonlyMap<string, Backend>;
+  /** By name; those that were found outside the server come in. */
+  readonly backends: Map<string, Backend>;
   readonly cache: ResponseCache | undefined;
   /** `undefined` when executions are not limited. */
   readonly limiter: RateLimiter | undefined;
@@ -45,7 +46,7 @@ export async function loadModelVersion(
   if (source.config.schedulingChoice.case === 'ensembleScheduling') return loadEnsemble(source, version, context);
   const { config } = source;
   const { options } = context;
-  const backend = findBackend(config, context.backends);
+  const backend = await findBackend(config, context);
   const model = await backend.loadModel({
     config,
     version,
@@ -157,9 +158,14 @@ function statisticsOptions(config: ModelConfig, { summaries, clock, random }: En
   };
 }
 
-function findBackend(config: ModelConfig, backends: ReadonlyMap<string, Backend>): Backend {
-  const backend = backends.get(config.backend);
-  if (backend) return backend;
+async function findBackend(config: ModelConfig, { backends, options }: LoadContext): Promise<Backend> {
+  const known = backends.get(config.backend);
+  if (known) return known;
+  const found = config.backend === '' ? undefined : await options.findBackend(config.backend);
+  if (found) {
+    backends.set(config.backend, found);
+    return found;
+  }
   throw new ServerError(
     'INVALID_ARG',
     config.backend === ''

@@ -88,6 +88,10 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
     return this.parts.model?.ready ?? true;
   }
 
+  get properties(): Readonly<Record<string, string>> | undefined {
+    return this.parts.model?.properties;
+  }
+
   get cached(): boolean {
     return this.parts.cache !== undefined;
   }

@@ -1,5 +1,6 @@
 import type { Clock, Logger } from '../../core/index.ts';
 import type { DeviceInventory } from '../../repository/index.ts';
+import type { Backend } from '../backends/contract.ts';
 import type { ResourceLimit } from '../schedulers/index.ts';
 import type { ResponseCache } from './response-cache.ts';
 import type { TracingOptions } from './tracing/index.ts';
@@ -43,6 +44,8 @@ export interface EngineOptions {
   readonly random: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** A backend that does not come with the server; `undefined` when there is none of that name. */
+  findBackend(name: string): Promise<Backend | undefined>;
   /** Settings for one backend, from `--backend-config`. */
   backendConfig(backend: string): ReadonlyMap<string, string>;
 }

@@ -12,6 +12,8 @@ export interface ModelMetadata {
   readonly platform: string;
   readonly inputs: readonly TensorMetadata[];
   readonly outputs: readonly TensorMetadata[];
+  /** What the backend tells about the model's file. HTTP only: the protocol's gRPC message has no place for it. */
+  readonly properties?: Readonly<Record<string, string>>;
 }
 
 export interface TensorMetadata {
@@ -30,6 +32,7 @@ export function modelMetadata(model: LoadedModel, versions: readonly number[]): 
     platform: config.platform !== '' ? config.platform : (platformOfBackend(config.backend) ?? config.backend),
     inputs: tensors(model.inputs),
     outputs: tensors(model.outputs),
+    ...(model.properties ? { properties: model.properties } : {}),
   };
 }
 

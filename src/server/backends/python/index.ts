@@ -1,10 +1,13 @@
 import { join } from 'node:path';
-import { internalError, invalidArgument, toServerError } from '../../../core/index.ts';
+import { internalError, toServerError } from '../../../core/index.ts';
 import { type ModelConfig, modelConfigFromJson, modelConfigToJson } from '../../../protocol/index.ts';
+import { modelFilenameFor } from '../../../repository/index.ts';
 import type { Backend, BackendModel, InstanceSpec, ModelContext } from '../contract.ts';
+import { secondsSetting } from '../settings.ts';
 import { findInterpreter, type Interpreter } from './interpreter.ts';
 import { PythonInstance } from './instance.ts';
 import { PythonProcess } from './process.ts';
+import { checkPlan } from './tensorrt-plan.ts';
 
 /** A backend whose models run in Python processes. */
 export interface PythonBackendOptions {
@@ -14,6 +17,8 @@ export interface PythonBackendOptions {
   readonly module?: string;
   /** The file that serves all models of the backend (a backend that is written in Python). */
   readonly file?: string;
+  /** Looks at a model before a process is started for it, and tells properties for its metadata. */
+  readonly check?: (context: ModelContext) => Readonly<Record<string, string>>;
 }
 
 /** Seconds for starting, loading and finalizing, each (`--backend-config=python,stub-timeout-seconds=N`). */
@@ -31,10 +36,20 @@ export function createPythonBackend(options: PythonBackendOptions = { name: 'pyt
   };
 }
 
+/** The frameworks whose library is Python's, served by the same processes. */
+export function createFrameworkBackends(): Backend[] {
+  return [
+    createPythonBackend({ name: 'pytorch', module: 'goodput_worker.frameworks.pytorch' }),
+    createPythonBackend({ name: 'tensorflow', module: 'goodput_worker.frameworks.tensorflow' }),
+    createPythonBackend({ name: 'tensorrt', module: 'goodput_worker.frameworks.tensorrt', check: checkPlan }),
+  ];
+}
+
 async function loadModel(context: ModelContext, options: PythonBackendOptions): Promise<BackendModel> {
   const { config } = context;
+  const properties = options.check?.(context);
   const timeoutMs = secondsSetting(context, 'stub-timeout-seconds', DEFAULT_TIMEOUT_SECONDS) * 1000;
-  const executionLimitMs = executionLimit(context);
+  const executionLimitMs = secondsSetting(context, 'execute-timeout-seconds', 0, 'EXECUTE_TIMEOUT_SECONDS') * 1000;
   const interpreter = await findInterpreter(context);
   const launch = (): Promise<PythonProcess> => startProcess(context, interpreter, timeoutMs);
   const first = await launch();
@@ -48,6 +63,7 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
     throw internalError(toServerError(error).message);
   }
   return {
+    ...(properties ? { properties } : {}),
     get ready() {
       return instances.some((instance) => instance.ready);
     },
@@ -57,7 +73,7 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
         spare = undefined;
         const process = reused ?? (await launch());
         try {
-          if (!reused) await process.ask({ ...loadMessage(context, options), autoComplete: false });
+          if (!reused) await process.ask({ ...loadMessage(context, options, spec), autoComplete: false });
           await process.ask(initMessage(context, spec));
         } catch (error) {
           await process.kill();
@@ -65,18 +81,17 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
         }
         return process;
       };
-      const { logger, server } = context;
+      const { logger } = context;
       const decoupled = config.modelTransactionPolicy?.decoupled ?? false;
       const instanceOptions = {
         name: spec.name,
         model: config.name,
         decoupled,
         logger,
-        server,
         executionLimitMs,
         start,
       };
-      const instance = new PythonInstance(instanceOptions, await start());
+      const instance = await new PythonInstance(instanceOptions).start();
       instances.push(instance);
       return instance;
     },
@@ -87,20 +102,23 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
 }
 
 function startProcess(context: ModelContext, interpreter: Interpreter, timeoutMs: number): Promise<PythonProcess> {
-  const { config, logger } = context;
-  return PythonProcess.start({ ...interpreter, model: config.name, logger, timeoutMs });
+  const { config, logger, server } = context;
+  return PythonProcess.start({ ...interpreter, model: config.name, logger, server, timeoutMs });
 }
 
 function loadMessage(
-  { config, version, versionPath, autoComplete }: ModelContext,
+  { config, version, versionPath, autoComplete, devices }: ModelContext,
   { module, file }: PythonBackendOptions,
+  spec?: InstanceSpec,
 ): { readonly k: 'load' } & Readonly<Record<string, unknown>> {
+  const device = spec?.kind === 'gpu' ? devices.gpus.find((gpu) => gpu.id === spec.deviceId) : undefined;
+  const filename = config.defaultModelFilename || 'model.py';
   return {
     k: 'load',
     name: config.name,
     version,
     versionPath,
-    file: file ?? join(versionPath, config.defaultModelFilename || 'model.py'),
+    file: file ?? join(versionPath, modelFilenameFor(config.ccModelFilenames, filename, device ?? devices.gpus[0])),
     module: module ?? null,
     autoComplete,
     config: JSON.parse(modelConfigToJson(config)),
@@ -132,24 +150,4 @@ function complete(config: ModelConfig, completed: ModelConfig): void {
   config.output = completed.output;
   if (config.schedulingChoice.case === undefined) config.schedulingChoice = completed.schedulingChoice;
   if (completed.modelTransactionPolicy) config.modelTransactionPolicy = completed.modelTransactionPolicy;
-}
-
-/** `--backend-config=python,execute-timeout-seconds=N`, or the model's parameter `EXECUTE_TIMEOUT_SECONDS`. */
-function executionLimit(context: ModelContext): number {
-  const own = context.config.parameters['EXECUTE_TIMEOUT_SECONDS']?.stringValue;
-  if (own === undefined) return secondsSetting(context, 'execute-timeout-seconds', 0) * 1000;
-  return seconds(`parameter EXECUTE_TIMEOUT_SECONDS of model '${context.config.name}'`, own) * 1000;
-}
-
-function secondsSetting({ backendConfig }: ModelContext, name: string, fallback: number): number {
-  const text = backendConfig.get(name);
-  return text === undefined ? fallback : seconds(`--backend-config=python,${name}`, text);
-}
-
-function seconds(what: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
-    throw invalidArgument(`${what} must be a number of seconds >= 0, got '${text}'`);
-  }
-  return value;
 }

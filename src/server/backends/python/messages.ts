@@ -65,6 +65,9 @@ export type Report =
   | { readonly k: 'stop'; readonly n: number }
   | { readonly k: 'log'; readonly t: string; readonly v: 'INFO' | 'WARNING' | 'ERROR' | 'VERBOSE' };
 
+/** What comes of executions. */
+export type ExecutionMessage = Extract<Report, { readonly k: 'x' | 's' }>;
+
 /** Everything that a process sends; `f` names pieces of the server's memory that it is done with. */
 export type FromProcess = (Asked | Report) & { readonly f?: readonly number[] };
 

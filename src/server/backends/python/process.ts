@@ -3,9 +3,12 @@ import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { internalError, type Logger, ServerError } from '../../../core/index.ts';
+import { internalError, type Logger, type ServerError } from '../../../core/index.ts';
+import type { ServerAccess } from '../contract.ts';
+import type { Worker } from '../supervised-instance.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
-import type { FromProcess } from './messages.ts';
+import { type ExecutionMessage, type FromProcess, isQuestion } from './messages.ts';
+import { Questions } from './questions.ts';
 import { ReadRegion, WrittenRegion } from './shared-region.ts';
 
 /** The folder with the Python side, in a clone and in the published package alike. */
@@ -18,6 +21,7 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly model: string;
   readonly logger: Logger;
+  readonly server: ServerAccess;
   /** How long starting, loading and finalizing may take each, in milliseconds. */
   readonly timeoutMs: number;
 }
@@ -28,7 +32,7 @@ const LAST_WORDS_MS = 500;
 type Pending = { resolve(value: unknown): void; reject(error: ServerError): void };
 
 /** A Python process with one model, and the way to talk to it. */
-export class PythonProcess {
+export class PythonProcess implements Worker {
   readonly inputs: WrittenRegion;
   readonly outputs: ReadRegion;
   private readonly options: ProcessOptions;
@@ -37,10 +41,12 @@ export class PythonProcess {
   private pending: Pending | undefined;
   /** Pieces of the outputs' memory that were read since the last message. */
   private readonly read: number[] = [];
+  private readonly questions: Questions;
   private ended = false;
-  /** Gets what is no answer to `ask`. */
-  onMessage: (message: FromProcess, payload: Buffer) => void = () => undefined;
-  /** Called once, with why the process is no more. */
+  /** Gets what comes of executions. */
+  onMessage: (message: ExecutionMessage, payload: Buffer) => void = () => undefined;
+  /** Whether the client of a request has gone. */
+  isCancelled: (unit: number) => boolean = () => false;
   onExit: (reason: string) => void = () => undefined;
 
   private constructor(options: ProcessOptions) {
@@ -55,6 +61,7 @@ export class PythonProcess {
     const socket = this.child.stdio[3];
     if (!(socket instanceof Socket)) throw internalError('the process of a Python model has no socket');
     this.socket = socket;
+    this.questions = new Questions(this, options.server, options.logger);
     const reader = new FrameReader((meta, payload) => this.received(meta as FromProcess, payload));
     socket.on('data', (chunk: Buffer) => reader.push(chunk));
     // A process that dies is told by its exit.
@@ -160,17 +167,49 @@ export class PythonProcess {
 
   private received(message: FromProcess, payload: Buffer): void {
     if (message.f) this.inputs.release(message.f);
-    if (message.k === 'ready' && message.q === undefined) this.settle()?.resolve(undefined);
-    else if (message.k === 'fatal') this.settle()?.reject(internalError(message.e));
-    else if (message.k === 'done') {
-      if (message.e === undefined) this.settle()?.resolve(message.v);
-      else this.settle()?.reject(internalError(message.e));
-    } else this.onMessage(message, payload);
+    if (isQuestion(message)) {
+      this.questions.ask(message, payload);
+      return;
+    }
+    switch (message.k) {
+      case 'x':
+      case 's':
+        this.onMessage(message, payload);
+        return;
+      case 'ready':
+        this.settle()?.resolve(undefined);
+        return;
+      case 'fatal':
+        this.settle()?.reject(internalError(message.e));
+        return;
+      case 'done':
+        if (message.e === undefined) this.settle()?.resolve(message.v);
+        else this.settle()?.reject(internalError(message.e));
+        return;
+      case 'stop':
+        this.questions.stop(message.n);
+        return;
+      case 'log':
+        this.log(message.v, message.t);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  private log(level: 'INFO' | 'WARNING' | 'ERROR' | 'VERBOSE', text: string): void {
+    const { logger, model } = this.options;
+    const fields = { model };
+    if (level === 'INFO') logger.info(text, fields);
+    else if (level === 'WARNING') logger.warn(text, fields);
+    else if (level === 'ERROR') logger.error(text, fields);
+    else logger.verbose(1, text, fields);
   }
 
   private exited(reason: string): void {
     if (this.ended) return;
     this.ended = true;
+    this.questions.close();
     this.settle()?.reject(internalError(reason));
     this.onExit(reason);
   }

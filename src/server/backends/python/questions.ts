@@ -16,15 +16,13 @@ export class Questions {
   private readonly process: PythonProcess;
   private readonly server: ServerAccess;
   private readonly logger: Logger;
-  private readonly isCancelled: (unit: number) => boolean;
   /** Cancels the inferences that are under way. */
   private readonly running = new Map<number, () => void>();
 
-  constructor(process: PythonProcess, server: ServerAccess, logger: Logger, isCancelled: (unit: number) => boolean) {
+  constructor(process: PythonProcess, server: ServerAccess, logger: Logger) {
     this.process = process;
     this.server = server;
     this.logger = logger;
-    this.isCancelled = isCancelled;
   }
 
   ask(question: Asked, payload: Buffer): void {
@@ -61,7 +59,7 @@ export class Questions {
     const { metrics } = this.server;
     switch (question.k) {
       case 'cancelled':
-        return this.isCancelled(question.u);
+        return this.process.isCancelled(question.u);
       case 'load':
         return this.server.load(question.m, loadOverride(question));
       case 'unload':

@@ -1,0 +1,1 @@
+"""Models that are files of a framework, served as if they were Python models."""

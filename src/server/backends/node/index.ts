@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { internalError, invalidArgument, toServerError } from '../../../core/index.ts';
+import {
+  configDataType,
+  configDataTypeName,
+  type ModelConfig,
+  ModelDynamicBatchingSchema,
+  ModelInputSchema,
+  ModelOutputSchema,
+  wireDataType,
+} from '../../../protocol/index.ts';
+import type { Backend, BackendModel, ModelContext } from '../contract.ts';
+import { secondsSetting } from '../settings.ts';
+import { NodeInstance } from './instance.ts';
+import type { DescribedTensor, Description } from './messages.ts';
+import { ModelWorker, type ModelWorkerOptions, type Placement, PLACEMENTS } from './model-worker.ts';
+
+const FILES = ['model.ts', 'model.js', 'model.mjs'] as const;
+
+/** Seconds for importing, loading and unloading, each. */
+const DEFAULT_TIMEOUT_SECONDS = 120;
+
+/**
+ * Runs models written in TypeScript or JavaScript (`model.ts`, `model.js`), each instance in a worker thread of its
+ * own; with the parameter `placement: "inline"`, for models that take microseconds, on the server's main thread.
+ */
+export function createNodeBackend(): Backend {
+  return {
+    name: 'node',
+    loadModel,
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+async function loadModel(context: ModelContext): Promise<BackendModel> {
+  const { config, logger, server } = context;
+  const options: ModelWorkerOptions = {
+    runner: {
+      file: modelFile(context),
+      name: config.name,
+      version: context.version,
+      directory: context.versionPath,
+      parameters: Object.fromEntries(
+        Object.entries(config.parameters).map(([name, { stringValue }]) => [name, stringValue]),
+      ),
+    },
+    placement: placementOf(config),
+    logger,
+    server,
+    timeoutMs: secondsSetting(context, 'load-timeout-seconds', DEFAULT_TIMEOUT_SECONDS) * 1000,
+  };
+  const executionLimitMs = secondsSetting(context, 'execute-timeout-seconds', 0, 'EXECUTE_TIMEOUT_SECONDS') * 1000;
+  const first = await ModelWorker.start(options).catch((error: unknown) => {
+    throw internalError(toServerError(error).message);
+  });
+  let spare: ModelWorker | undefined = first.worker;
+  try {
+    if (context.autoComplete) complete(config, first.description);
+    check(config, first.description);
+  } catch (error) {
+    await first.worker.kill();
+    throw error;
+  }
+  const instances: NodeInstance[] = [];
+  return {
+    get ready() {
+      return instances.some((instance) => instance.ready);
+    },
+    async createInstance(spec) {
+      const start = async (): Promise<ModelWorker> => {
+        const reused = spare;
+        spare = undefined;
+        const worker = reused ?? (await ModelWorker.start(options)).worker;
+        try {
+          await worker.load();
+        } catch (error) {
+          await worker.kill();
+          throw error;
+        }
+        return worker;
+      };
+      const decoupled = config.modelTransactionPolicy?.decoupled ?? false;
+      const instance = new NodeInstance({
+        name: spec.name,
+        model: config.name,
+        decoupled,
+        logger,
+        executionLimitMs,
+        start,
+      });
+      instances.push(await instance.start());
+      return instance;
+    },
+    async [Symbol.asyncDispose]() {
+      await spare?.kill();
+    },
+  };
+}
+
+function modelFile({ config, versionPath, version }: ModelContext): string {
+  const wanted = config.defaultModelFilename;
+  const names = wanted === '' || wanted === FILES[0] ? FILES : [wanted];
+  const found = names.find((name) => existsSync(join(versionPath, name)));
+  if (found !== undefined) return join(versionPath, found);
+  throw invalidArgument(
+    `model '${config.name}' version ${version} has no ${names.join(', ')} in its folder '${versionPath}'`,
+  );
+}
+
+function placementOf(config: ModelConfig): Placement {
+  const text = config.parameters['placement']?.stringValue ?? 'thread';
+  const placement = PLACEMENTS.find((known) => known === text);
+  if (placement) return placement;
+  throw invalidArgument(
+    `parameter 'placement' of model '${config.name}' must be one of ${PLACEMENTS.join(', ')}, got '${text}'`,
+  );
+}
+
+/** Fills in what the configuration does not say and the definition does. */
+function complete(config: ModelConfig, description: Description): void {
+  const untouched = config.input.length === 0 && config.output.length === 0;
+  if (untouched && config.maxBatchSize === 0) config.maxBatchSize = description.maxBatchSize;
+  if (untouched && description.dynamicBatching && config.schedulingChoice.case === undefined && config.maxBatchSize > 1) {
+    config.schedulingChoice = { case: 'dynamicBatching', value: create(ModelDynamicBatchingSchema) };
+  }
+  const init = ({ name, datatype, dims }: DescribedTensor): { name: string; dataType: number; dims: bigint[] } => ({
+    name,
+    dataType: configDataType(datatype),
+    dims: dims.map(BigInt),
+  });
+  if (config.input.length === 0) {
+    config.input = description.inputs.map((tensor) =>
+      create(ModelInputSchema, { ...init(tensor), optional: tensor.optional }),
+    );
+  }
+  if (config.output.length === 0) {
+    config.output = description.outputs.map((tensor) => create(ModelOutputSchema, init(tensor)));
+  }
+  if (description.decoupled) {
+    config.modelTransactionPolicy ??= { $typeName: 'inference.ModelTransactionPolicy', decoupled: true };
+  }
+}
+
+/** @throws INVALID_ARG where configuration and definition contradict each other */
+function check(config: ModelConfig, description: Description): void {
+  for (const [kind, configured, described] of [
+    ['input', config.input, description.inputs],
+    ['output', config.output, description.outputs],
+  ] as const) {
+    for (const { name, dataType } of configured) {
+      const known = described.find((tensor) => tensor.name === name);
+      if (!known) {
+        throw invalidArgument(
+          `model '${config.name}' configures ${kind} '${name}', its definition has: ${described.map((tensor) => tensor.name).join(', ')}`,
+        );
+      }
+      if (wireDataType(dataType) !== known.datatype) {
+        throw invalidArgument(
+          `model '${config.name}' configures another type for ${kind} '${name}' than its definition, which has ${configDataTypeName(configDataType(known.datatype))}`,
+        );
+      }
+    }
+  }
+  const decoupled = config.modelTransactionPolicy?.decoupled ?? false;
+  if (decoupled !== description.decoupled) {
+    throw invalidArgument(
+      `model '${config.name}': model_transaction_policy { decoupled: ${decoupled} } does not go with a definition that has ${description.decoupled ? "'stream'" : "no 'stream'"}`,
+    );
+  }
+}
