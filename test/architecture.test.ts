@@ -20,6 +20,7 @@ const LAYERS: readonly (readonly [string, number])[] = [
   ['server/frontends/http', 8],
   ['server/frontends/grpc', 8],
   ['server/frontends/metrics', 8],
+  ['server/frontends/openai', 8],
   ['cli', 9],
 ];
 

@@ -10,11 +10,11 @@ import {
 import {
   createHeaderForwarding,
   createHttpHandler,
-  errorReply,
-  type HttpHandler,
   listenHttp,
   NO_FORWARDING,
 } from '../server/frontends/http/index.ts';
+import { createOpenAiHandler, OPENAI_PREFIX } from '../server/frontends/openai/index.ts';
+import { errorReply, type HttpHandler } from '../server/frontends/exchange.ts';
 import { EXTENSIONS, type ServerIdentity } from '../server/frontends/identity.ts';
 import { createMetricsRenderer, type MetricsOptions } from '../server/frontends/metrics/index.ts';
 import type { Restrictions } from '../server/frontends/restrictions.ts';
@@ -103,7 +103,7 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
     const http = await open('HTTPService', options.http, (address) => {
       const { restrictions, forward, maxInputBytes, overloadStatus } = options.httpOptions;
       const forwarding = forward ? createHeaderForwarding(forward) : NO_FORWARDING;
-      const handler = createHttpHandler({
+      const kserve = createHttpHandler({
         engine,
         identity,
         host: address.host,
@@ -111,6 +111,9 @@ export async function startServer(options: ServerOptions, opened?: () => void): 
         forwarding,
         overloadStatus,
       });
+      const openai = createOpenAiHandler({ engine, restrictions });
+      const handler: HttpHandler = (request, answer) =>
+        (request.target.startsWith(OPENAI_PREFIX) ? openai : kserve)(request, answer);
       return listenHttp(handler, { ...address, maxInputBytes, logger });
     });
     const grpc = await open('GRPCInferenceService', options.grpc, (address) =>

@@ -14,6 +14,7 @@ import {
 import type { Backend, BackendModel, ModelContext } from '../contract.ts';
 import { secondsSetting } from '../settings.ts';
 import { NodeInstance } from './instance.ts';
+import { llamaSource } from './llama/source.ts';
 import type { DescribedTensor, Description } from './messages.ts';
 import { ModelWorker, type ModelWorkerOptions, type Placement, PLACEMENTS } from './model-worker.ts';
 
@@ -27,24 +28,38 @@ const DEFAULT_TIMEOUT_SECONDS = 120;
  * own; with the parameter `placement: "inline"`, for models that take microseconds, on the server's main thread.
  */
 export function createNodeBackend(): Backend {
+  return createScriptBackend('node', (context) => ({ file: modelFile(context), parameters: {} }));
+}
+
+/** Runs GGUF models (`model.gguf`) with `node-llama-cpp`, each instance in a worker thread of its own. */
+export function createLlamaBackend(): Backend {
+  return createScriptBackend('llama', llamaSource);
+}
+
+/** The module that serves a model, and parameters for it besides those of the configuration. */
+interface ScriptSource {
+  readonly file: string;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+function createScriptBackend(name: string, source: (context: ModelContext) => ScriptSource): Backend {
   return {
-    name: 'node',
-    loadModel,
+    name,
+    loadModel: async (context) => loadModel(context, source(context)),
     async [Symbol.asyncDispose]() {},
   };
 }
 
-async function loadModel(context: ModelContext): Promise<BackendModel> {
+async function loadModel(context: ModelContext, { file, parameters }: ScriptSource): Promise<BackendModel> {
   const { config, logger, server } = context;
+  const configured = Object.entries(config.parameters).map(([name, { stringValue }]) => [name, stringValue]);
   const options: ModelWorkerOptions = {
     runner: {
-      file: modelFile(context),
+      file,
       name: config.name,
       version: context.version,
       directory: context.versionPath,
-      parameters: Object.fromEntries(
-        Object.entries(config.parameters).map(([name, { stringValue }]) => [name, stringValue]),
-      ),
+      parameters: { ...Object.fromEntries(configured), ...parameters },
     },
     placement: placementOf(config),
     logger,

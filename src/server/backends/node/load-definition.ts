@@ -4,20 +4,22 @@ import { invalidArgument } from '../../../core/index.ts';
 import { isJsonObject } from '../../../protocol/index.ts';
 import { isDataType } from '../../../tensor/index.ts';
 import { providePackageImports } from '../package-imports.ts';
-import type { DescribedTensor, Description } from './messages.ts';
+import type { DescribedTensor, Description, RunnerOptions } from './messages.ts';
 import type { ModelDefinition } from './model-api.ts';
 
 const WAYS = ['run', 'runBatch', 'stream'] as const;
 
 /**
- * Imports a model.
+ * Imports a model: its definition, or a function that makes it from the configuration's parameters.
  * @throws INVALID_ARG when it does not export a definition; and whatever the module throws
  */
-export async function loadDefinition(file: string): Promise<ModelDefinition> {
+export async function loadDefinition(options: RunnerOptions): Promise<ModelDefinition> {
+  const { file } = options;
   providePackageImports();
   // A file that has changed is another module.
   const module: unknown = await import(`${pathToFileURL(file).href}?v=${statSync(file).mtimeMs}`);
-  const definition = isJsonObject(module) ? module['default'] : undefined;
+  const exported = isJsonObject(module) ? module['default'] : undefined;
+  const definition: unknown = typeof exported === 'function' ? await exported(options.parameters) : exported;
   if (!isJsonObject(definition)) {
     throw invalidArgument(`${file} must export its definition: export default defineModel({ ... })`);
   }

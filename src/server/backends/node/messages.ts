@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../../core/index.ts';
 import type { InferenceRequest, Parameters, SequenceFlags } from '../../../protocol/index.ts';
+import type { CustomMetricKind } from '../../../telemetry/index.ts';
 import type { DataType, Tensor } from '../../../tensor/index.ts';
 
 /** What a model says of itself. */
@@ -59,6 +60,20 @@ export type ToWorker =
 /** What comes of executions. */
 export type ExecutionMessage = Extract<FromWorker, { readonly kind: 'executed' | 'response' }>;
 
+/** A metric that is made, or changes. */
+export interface MetricStep {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly step:
+    | {
+        readonly kind: 'make';
+        readonly type: CustomMetricKind;
+        readonly help: string;
+        readonly buckets: readonly number[] | undefined;
+      }
+    | { readonly kind: 'increment' | 'set' | 'observe'; readonly value: number };
+}
+
 /** From the worker. */
 export type FromWorker =
   | { readonly kind: 'described'; readonly description: Description }
@@ -70,4 +85,5 @@ export type FromWorker =
   | { readonly kind: 'response'; readonly number: number; readonly result: RunnerResult | null; readonly last: boolean }
   | { readonly kind: 'infer'; readonly question: number; readonly request: InferenceRequest; readonly many: boolean }
   | { readonly kind: 'stop'; readonly question: number }
+  | ({ readonly kind: 'metric' } & MetricStep)
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly text: string };

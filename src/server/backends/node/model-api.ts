@@ -117,8 +117,25 @@ export interface ModelContext<S = unknown> {
   infer(call: ModelCall): Promise<CallOutputs>;
   /** Asks a model that answers any number of times. Leaving the loop cancels the rest. */
   inferStream(call: ModelCall): AsyncIterable<CallOutputs>;
+  /** Metrics of the model's own, on the server's `/metrics`; asking twice for one gives the same. */
+  readonly metrics: ModelMetrics;
   /** Writes to the server's log. */
   readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string) => void>>;
+}
+
+export type MetricLabels = Readonly<Record<string, string>>;
+
+/** Names, help and labels are as Prometheus wants them. */
+export interface ModelMetrics {
+  counter(name: string, help: string, labels?: MetricLabels): { increment(step?: number): void };
+  gauge(name: string, help: string, labels?: MetricLabels): { set(value: number): void };
+  /** @param buckets ascending upper bounds */
+  histogram(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels?: MetricLabels,
+  ): { observe(value: number): void };
 }
 
 /** What a model is. It has exactly one of `run`, `runBatch` and `stream`. */

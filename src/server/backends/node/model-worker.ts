@@ -4,6 +4,7 @@ import { errorMessage, internalError, type Logger, type ServerError, workerUrl }
 import type { ServerAccess } from '../contract.ts';
 import type { Worker } from '../supervised-instance.ts';
 import { Calls } from './calls.ts';
+import { applyMetric } from './model-metrics.ts';
 import type { Description, ExecutionMessage, FromWorker, RunnerOptions, ToWorker } from './messages.ts';
 import { Runner } from './runner.ts';
 
@@ -145,6 +146,11 @@ export class ModelWorker implements Worker {
         return;
       case 'stop':
         this.calls.stop(message.question);
+        return;
+      case 'metric':
+        applyMetric(this.options.server.metrics, message, (reason) =>
+          this.options.logger.error(`metric '${message.name}': ${reason}`, { model: this.options.runner.name }),
+        );
         return;
       case 'log':
         this.options.logger[message.level](message.text, { model: this.options.runner.name });

@@ -13,6 +13,7 @@ import {
 } from './model-api.ts';
 import { Questions } from './call-queue.ts';
 import { describe, loadDefinition } from './load-definition.ts';
+import { modelMetrics } from './model-metrics.ts';
 import { modelTensor, outputTensor } from './values.ts';
 
 /** Runs a model, in a worker thread or on the main thread, and talks to its instance. */
@@ -38,7 +39,7 @@ export class Runner {
   /** Imports the model; `described` or `failed` comes of it. */
   async open(): Promise<void> {
     await this.answering(async () => {
-      this.definition = await loadDefinition(this.options.file);
+      this.definition = await loadDefinition(this.options);
       const description = describe(this.definition, this.options.file);
       this.types = new Map(description.outputs.map(({ name, datatype }) => [name, datatype]));
       this.allOutputs = [...this.types.keys()];
@@ -86,6 +87,7 @@ export class Runner {
       version,
       directory,
       parameters,
+      metrics: modelMetrics(this.send),
       log: { info: log('info'), warn: log('warn'), error: log('error') },
     };
     const state = await this.definition?.load?.(base);

@@ -17,7 +17,7 @@ import {
   type HttpRequest,
   type HttpStreamReply,
   jsonReply,
-} from './exchange.ts';
+} from '../exchange.ts';
 import { type HeaderForwarding, withHeaders } from './header-forwarding.ts';
 
 const EVENT_STREAM = 'text/event-stream; charset=utf-8';

@@ -6,7 +6,7 @@ import {
   type ParameterValue,
 } from '../../../protocol/index.ts';
 import type { Engine } from '../../engine/index.ts';
-import type { HttpRequest } from './exchange.ts';
+import type { HttpRequest } from '../exchange.ts';
 
 /** Headers that become request parameters (`--http-header-forward-pattern`). */
 export interface HeaderForwarding {

@@ -1,4 +1,3 @@
-export { errorReply, type HttpHandler } from './exchange.ts';
 export { listenHttp } from './node-adapter.ts';
 export { createHeaderForwarding, NO_FORWARDING } from './header-forwarding.ts';
 export { createHttpHandler } from './router.ts';

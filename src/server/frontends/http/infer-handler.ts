@@ -9,7 +9,7 @@ import {
   parseInferRequest,
 } from '../../../protocol/index.ts';
 import { type Engine, sharedMemoryOutputs } from '../../engine/index.ts';
-import { type ErrorReplies, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from './exchange.ts';
+import { type ErrorReplies, type HttpReply, type HttpRequest, JSON_TYPE, TEXT_TYPE } from '../exchange.ts';
 import { type HeaderForwarding, withHeaders } from './header-forwarding.ts';
 import { JsonOffload, OFFLOAD_BYTES } from './json-offload.ts';
 import { rawRequest } from './raw-request.ts';

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../../../core/index.ts';
 import { type JsonObject, jsonText } from '../../../protocol/index.ts';
 import { cudaMemoryRefusal } from '../../engine/index.ts';
-import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
+import { emptyReply, JSON_TYPE, jsonReply } from '../exchange.ts';
 import { bodyObject, GET_ONLY, POST_ONLY, type Route } from './route.ts';
 
 export const SYSTEM_MEMORY_ROUTES: Readonly<Record<string, Route>> = {

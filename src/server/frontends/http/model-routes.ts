@@ -1,6 +1,6 @@
 import { modelConfigToJson } from '../../../protocol/index.ts';
 import { type Engine, modelMetadata, statisticsView } from '../../engine/index.ts';
-import { emptyReply, errorReply, type HttpReply, jsonReply, TEXT_TYPE } from './exchange.ts';
+import { emptyReply, errorReply, type HttpReply, jsonReply, TEXT_TYPE } from '../exchange.ts';
 import { GET_ONLY, POST_ONLY, type Route } from './route.ts';
 import { BATCHING, TRAFFIC } from './scheduling-routes.ts';
 import { TRACE } from './settings-routes.ts';

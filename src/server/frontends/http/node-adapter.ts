@@ -10,7 +10,7 @@ import {
   type HttpRequest,
   type HttpStreamReply,
   TEXT_TYPE,
-} from './exchange.ts';
+} from '../exchange.ts';
 import { BodyPool } from './body-pool.ts';
 import { BodyError, decompress, readBody } from './read-body.ts';
 

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../../../core/index.ts';
 import { isJsonObject, type JsonObject, jsonText } from '../../../protocol/index.ts';
 import { type LoadOverride, loadOverride } from '../../engine/index.ts';
-import { emptyReply, JSON_TYPE, jsonReply } from './exchange.ts';
+import { emptyReply, JSON_TYPE, jsonReply } from '../exchange.ts';
 import { bodyObject, POST_ONLY, type Route } from './route.ts';
 
 export const INDEX: Route = {

@@ -3,7 +3,7 @@ import { bufferOf, isJsonObject, type JsonObject, parseJsonText } from '../../..
 import type { Engine } from '../../engine/index.ts';
 import type { ServerIdentity } from '../identity.ts';
 import type { RestrictedApi } from '../restrictions.ts';
-import type { HttpReply, HttpRequest } from './exchange.ts';
+import type { HttpReply, HttpRequest } from '../exchange.ts';
 
 /** What a route's function gets. */
 export interface Call {

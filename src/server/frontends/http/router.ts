@@ -12,7 +12,7 @@ import {
   JSON_TYPE,
   jsonReply,
   TEXT_TYPE,
-} from './exchange.ts';
+} from '../exchange.ts';
 import { GenerateHandler } from './generate-handler.ts';
 import type { HeaderForwarding } from './header-forwarding.ts';
 import { InferHandler } from './infer-handler.ts';

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../../../core/index.ts';
 import { isJsonObject, jsonText } from '../../../protocol/index.ts';
 import { batchingView } from '../../engine/index.ts';
-import { jsonReply } from './exchange.ts';
+import { jsonReply } from '../exchange.ts';
 import { bodyObject, BOTH, type Call, GET_ONLY, type Route } from './route.ts';
 
 /** Why the batches of a model had the sizes they had. Goodput only. */

@@ -1,6 +1,6 @@
 import { describeLogSettings, parseLogSettings } from '../../../core/index.ts';
 import { describeTraceSettings, traceChangeOfJson } from '../../engine/index.ts';
-import { jsonReply } from './exchange.ts';
+import { jsonReply } from '../exchange.ts';
 import { bodyObject, BOTH, type Route } from './route.ts';
 
 export const LOGGING: Route = {

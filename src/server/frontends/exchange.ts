@@ -1,4 +1,4 @@
-import type { ServerError } from '../../../core/index.ts';
+import type { ServerError } from '../../core/index.ts';
 
 /** A whole HTTP request, free of the library that received it. */
 export interface HttpRequest {
