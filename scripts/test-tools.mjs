@@ -9,9 +9,16 @@ const SYSTEM_TOOLS = [
   { name: 'prometheus', package: 'prometheus', present: () => works('prometheus', ['--version']) },
   { name: 'redis', package: 'redis-server', present: () => works('redis-server', ['--version']) },
   { name: 'openssl', package: 'openssl', present: () => works('openssl', ['version']) },
+  {
+    name: 'torch',
+    package: 'python3-torch',
+    present: () => works('/usr/bin/python3', ['-c', 'import torch, numpy']),
+  },
   { name: 'curl', package: 'curl', present: () => works('curl', ['--version']) },
   { name: 'libb64', package: 'libb64-0d', present: () => works('sh', ['-c', 'ldconfig -p | grep -q libb64.so.0d']) },
 ];
+
+const TENSORFLOW = 'tensorflow-cpu==2.21.0';
 
 const PERF_ANALYZER = ['tritonclient==2.50.0', 'nvidia-cuda-runtime-cu12==12.6.77'];
 
@@ -20,6 +27,7 @@ export function setupTestTools() {
   const missing = SYSTEM_TOOLS.filter((tool) => !tool.present());
   if (missing.length > 0) installSystemTools(missing.map((tool) => tool.package));
   setupPerfAnalyzer();
+  setupTensorflow();
   return SYSTEM_TOOLS.filter((tool) => !tool.present()).map((tool) => tool.name);
 }
 
@@ -34,6 +42,25 @@ function installSystemTools(packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   run('apt-get', ['update', '-qq'], { env });
   run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+}
+
+/** TensorFlow in an environment of its own: it is large, and wants its own NumPy. */
+function setupTensorflow() {
+  const folder = join(CACHE, 'tensorflow');
+  if (existsSync(join(folder, '.ready'))) return;
+  step('creating a Python environment with TensorFlow (1.6 GB)');
+  rmSync(folder, { recursive: true, force: true });
+  run('python3', ['-m', 'venv', folder]);
+  run(join(folder, 'bin', 'python'), [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-cache-dir',
+    TENSORFLOW,
+  ]);
+  writeFileSync(join(folder, '.ready'), '');
 }
 
 /** The perf_analyzer binary out of its wheel, with the CUDA runtime library it links to. */

@@ -2,11 +2,17 @@
 //   npm test -- PATTERN   only the files whose path contains PATTERN
 import { fetchModels } from './fetch-models.mjs';
 import { runSource } from './lib.mjs';
-import { setupPackages, setupPython } from './setup.mjs';
+import { pythonPath, setupLanguageModel, setupPackages, setupPython, setupTextPipeline } from './setup.mjs';
 import { setupTestTools } from './test-tools.mjs';
 
 setupPackages();
 fetchModels();
 setupPython();
+const minilm = setupTextPipeline();
+setupLanguageModel();
 const missing = setupTestTools();
-runSource('scripts/run-tests.ts', { GOODPUT_MISSING_TOOLS: missing.join(',') });
+runSource('scripts/run-tests.ts', {
+  GOODPUT_MISSING_TOOLS: missing.join(','),
+  GOODPUT_PYTHON: pythonPath(),
+  GOODPUT_TEST_MINILM: minilm,
+});

@@ -37,7 +37,11 @@ export function bertEncoder(config: BertConfig, weights: (name: string) => Weigh
   const hiddenFrom = graph.node('Mul', [graph.node('Sub', [constants.unit, mask]), constants.away]);
   const bias = graph.node('Unsqueeze', [hiddenFrom, constants.two]);
 
-  const length = graph.node('Slice', [graph.node('Shape', ['input_ids']), constants.one, graph.integers('TWO', [1], 2)]);
+  const length = graph.node('Slice', [
+    graph.node('Shape', ['input_ids']),
+    constants.one,
+    graph.integers('TWO', [1], 2),
+  ]);
   const positions = graph.node('Slice', [
     graph.tensor('POSITIONS', positionTable(weights)),
     constants.zero,
@@ -66,11 +70,7 @@ export function bertEncoder(config: BertConfig, weights: (name: string) => Weigh
       constants.merge,
     ]);
     const attended = graph.linear(merged, `${at}.attention.output.dense`);
-    const middle = graph.layerNorm(
-      graph.node('Add', [attended, current]),
-      `${at}.attention.output.LayerNorm`,
-      epsilon,
-    );
+    const middle = graph.layerNorm(graph.node('Add', [attended, current]), `${at}.attention.output.LayerNorm`, epsilon);
     const wide = graph.linear(middle, `${at}.intermediate.dense`);
     const erf = graph.node('Erf', [graph.node('Mul', [wide, constants.root2])]);
     const gelu = graph.node('Mul', [

@@ -37,7 +37,7 @@ const config = { ...(readJson('config.json') as BertConfig) };
 const encoder = bertEncoder(config, readSafetensors(join(source, 'model.safetensors')));
 write('bert-encoder', encoder);
 
-const tokenizer = new Tokenizer(readJson('tokenizer.json') as object, readJson('tokenizer_config.json') as object);
+const tokenizer = new Tokenizer(readJson('tokenizer.json'), readJson('tokenizer_config.json'));
 const session = await InferenceSession.create(encoder, { logSeverityLevel: 3 });
 const columns: Float32Array[] = [];
 for (const description of Object.values(CLASSES)) {

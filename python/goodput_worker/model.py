@@ -150,7 +150,7 @@ class Model:
             )
         sender._account(response, True)
         wanted = request._outputs
-        if len(wanted) < len(self._session.output_names) and len(response._tensors) > 1:
+        if any(tensor._name not in wanted for tensor in response._tensors):
             response = InferenceResponse(
                 [tensor for tensor in response._tensors if tensor._name in wanted],
                 response._error,

@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isSafeModelName } from '../repository/index.ts';
 import { UsageError } from './flags.ts';
 
 const USAGE = 'usage: goodput new model DIR/NAME [--stream]';
@@ -55,7 +54,6 @@ export function newCommand(argv: readonly string[]): number {
   if (kind !== 'model' || path === undefined || rest.length > 0) throw new UsageError(USAGE);
   const folder = resolve(path);
   const name = basename(folder);
-  if (!isSafeModelName(name)) throw new UsageError(`'${name}' cannot be a model's name`);
   if (existsSync(folder)) throw new UsageError(`${folder} is there already`);
   const file = join(folder, '1', 'model.ts');
   mkdirSync(dirname(file), { recursive: true });

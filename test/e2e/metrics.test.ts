@@ -7,8 +7,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call, post, RunningServer } from '../support/running-server.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
+import { missingTools } from '../support/missing-tools.ts';
 
-const missing = (process.env['GOODPUT_MISSING_TOOLS'] ?? '').split(',');
 const REQUESTS = 40;
 const PROMETHEUS = '127.0.0.1:19090';
 
@@ -78,7 +78,7 @@ describe('metrics', () => {
 
   test(
     "a real Prometheus answers the guides' queries with right numbers",
-    { skip: missing.includes('prometheus') ? 'prometheus is not installed' : false },
+    { skip: missingTools.includes('prometheus') ? 'prometheus is not installed' : false },
     async () => {
       const folder = mkdtempSync(join(tmpdir(), 'goodput-prometheus-'));
       const config = join(folder, 'prometheus.yml');

@@ -25,8 +25,8 @@ import { pythonTest } from '../support/python.ts';
 import { call, post, RunningServer } from '../support/running-server.ts';
 import { scriptedConfig } from '../support/scripted-backend.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
+import { missingTools } from '../support/missing-tools.ts';
 
-const missing = (process.env['GOODPUT_MISSING_TOOLS'] ?? '').split(',');
 const folder = mkdtempSync(join(tmpdir(), 'goodput-orchestration-'));
 
 const delay = (milliseconds: number): string =>
@@ -239,26 +239,30 @@ describe('keys, headers, TLS, compression', () => {
     assert.deepEqual(JSON.parse(OUT), { 'X-Tenant': 'a', 'X-Both': 'body' });
   });
 
-  test('gRPC over TLS, with and without certificates of clients', { skip: missing.includes('openssl') }, async () => {
-    const certs = makeCertificates();
-    const read = (name: string): Buffer => readFileSync(join(certs, name));
-    const tls = { cert: read('server.crt'), key: read('server.key'), clientAuthorities: undefined };
-    for (const [name, clientAuthorities] of [
-      ['Tls.test_server_certificate', undefined],
-      ['Tls.test_mutual', read('ca.crt')],
-    ] as const) {
-      await using server = await startInProcess(
-        models.path,
-        {},
-        {
-          grpcOptions: { ...PLAIN_GRPC, tls: { ...tls, clientAuthorities } },
-        },
-      );
-      const GRPC_URL = server.grpc.replace('127.0.0.1', 'localhost');
-      const { status, output } = await pythonTest('test_orchestration.py', name, { GRPC_URL, CERTS: certs });
-      assert.equal(status, 0, output);
-    }
-  });
+  test(
+    'gRPC over TLS, with and without certificates of clients',
+    { skip: missingTools.includes('openssl') },
+    async () => {
+      const certs = makeCertificates();
+      const read = (name: string): Buffer => readFileSync(join(certs, name));
+      const tls = { cert: read('server.crt'), key: read('server.key'), clientAuthorities: undefined };
+      for (const [name, clientAuthorities] of [
+        ['Tls.test_server_certificate', undefined],
+        ['Tls.test_mutual', read('ca.crt')],
+      ] as const) {
+        await using server = await startInProcess(
+          models.path,
+          {},
+          {
+            grpcOptions: { ...PLAIN_GRPC, tls: { ...tls, clientAuthorities } },
+          },
+        );
+        const GRPC_URL = server.grpc.replace('127.0.0.1', 'localhost');
+        const { status, output } = await pythonTest('test_orchestration.py', name, { GRPC_URL, CERTS: certs });
+        assert.equal(status, 0, output);
+      }
+    },
+  );
 
   test('gRPC answers are compressed for clients that say they take it', async () => {
     await using server = await startInProcess(models.path, {}, { grpcOptions: { ...PLAIN_GRPC, compressionLevel: 9 } });
@@ -412,7 +416,7 @@ describe('tracing', () => {
   });
 });
 
-describe('a Redis cache', { skip: missing.includes('redis') }, () => {
+describe('a Redis cache', { skip: missingTools.includes('redis') }, () => {
   test('is shared by servers, and its failure costs hits, not answers', async () => {
     using models = repository();
     const port = 16_379;

@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { addSubModel } from '../fixtures/onnx-builder.ts';
 import { RunningServer } from '../support/running-server.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
+import { missingTools } from '../support/missing-tools.ts';
 
 const FOLDER = fileURLToPath(new URL('../../.cache/perf-analyzer', import.meta.url));
-const missing = (process.env['GOODPUT_MISSING_TOOLS'] ?? '').split(',');
-const skip = missing.includes('libb64') ? 'libb64 is not installed' : false;
+const skip = missingTools.includes('libb64') ? 'libb64 is not installed' : false;
 
 describe('the real perf_analyzer 2.50', { skip }, () => {
   const models = new TemporaryRepository();

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
-const PYTHON = path('../../.cache/venv/bin/python');
+export const PYTHON = path('../../.cache/venv/bin/python');
 
 /** Runs one test of a Python test file. */
 export function pythonTest(

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { executionUnit } from '../../../test/support/execution-unit.ts';
+import { missingTools } from '../../../test/support/missing-tools.ts';
+import { noServer } from '../../../test/support/no-server.ts';
 import { addSubModel, buildOnnx, identityModel, mlpModel, type OnnxType } from '../../../test/fixtures/onnx-builder.ts';
 import { TemporaryRepository } from '../../../test/support/temporary-repository.ts';
 import { silentLogger } from '../../core/index.ts';
@@ -10,8 +15,11 @@ import { configDataType, configDataTypeName } from '../../protocol/index.ts';
 import { findModelFolder, NO_DEVICES, readModelSource } from '../../repository/index.ts';
 import { DATA_TYPES, type DataType, ELEMENT_SIZE, encodeStrings, type Tensor } from '../../tensor/index.ts';
 import type { Backend, BackendInstance, BackendModel } from './contract.ts';
+import { createPluginLoader } from '../../cli/plugins.ts';
 import { createIdentityBackend } from './identity/index.ts';
+import { createNodeBackend } from './node/index.ts';
 import { createOnnxruntimeBackend } from './onnxruntime/index.ts';
+import { createFrameworkBackends, createPythonBackend } from './python/index.ts';
 
 interface Answer {
   readonly outputs: readonly Tensor[];
@@ -69,7 +77,8 @@ async function load(backend: Backend, repository: TemporaryRepository, name: str
     autoComplete: true,
     devices: NO_DEVICES,
     logger: silentLogger,
-    backendConfig: new Map(),
+    backendConfig: new Map(PYTHONS[source.config.backend] ?? []),
+    server: noServer(),
   });
   const instance = await model.createInstance({ name: 'i', kind: 'cpu', deviceId: 0 });
   return {
@@ -91,41 +100,163 @@ const tensor = (datatype: DataType, shape: readonly number[], data: Uint8Array, 
 const counting = (length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, index) => (index % 2 === 0 ? index % 50 : 0));
 
-const IMPLEMENTATIONS: readonly {
+/** Interpreters that have what a framework needs. */
+const TENSORFLOW_PYTHON = fileURLToPath(new URL('../../../.cache/tensorflow/bin/python', import.meta.url));
+const PYTHONS: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
+  pytorch: [['python', '/usr/bin/python3']],
+  tensorflow: [['python', TENSORFLOW_PYTHON]],
+};
+
+interface Implementation {
   readonly name: string;
-  readonly create: () => Backend;
+  readonly create: () => Backend | Promise<Backend>;
   readonly types: readonly OnnxType[];
-}[] = [
-  {
-    name: 'identity',
-    create: createIdentityBackend,
-    types: DATA_TYPES,
-  },
+  /** The model's file in its version folder: `[-1, 3]` in and out, as `INPUT0` and `OUTPUT0`. */
+  readonly file: (type: OnnxType, batch: number) => Readonly<Record<string, string | Buffer>>;
+  /** Why it cannot be tested here. */
+  readonly skip?: string | false;
+}
+
+const IMPLEMENTATIONS: readonly Implementation[] = [
+  { name: 'identity', create: createIdentityBackend, types: DATA_TYPES, file: () => ({}) },
   {
     name: 'onnxruntime',
     create: () => createOnnxruntimeBackend({ dedicated: 2, shared: 1 }),
     types: DATA_TYPES.filter((type) => type !== 'BF16'),
+    file: (type, batch) => ({ 'model.onnx': identityModel(type, batch > 0 ? ['N', 'M'] : ['M']) }),
+  },
+  {
+    name: 'python',
+    create: createPythonBackend,
+    types: DATA_TYPES,
+    file: (type) => ({ 'model.py': pythonIdentity(type) }),
+  },
+  {
+    name: 'node',
+    create: createNodeBackend,
+    types: DATA_TYPES,
+    file: (type) => ({ 'model.mjs': nodeIdentity(type) }),
+  },
+  {
+    name: 'echo',
+    create: async () => {
+      const plugins = fileURLToPath(new URL('../../../examples/plugins', import.meta.url));
+      const backend = await createPluginLoader(plugins, silentLogger)('echo');
+      assert.ok(backend);
+      return backend;
+    },
+    types: DATA_TYPES,
+    file: () => ({}),
+  },
+  {
+    name: 'pytorch',
+    create: () => framework('pytorch'),
+    types: ['BOOL', 'UINT8', 'INT8', 'INT16', 'INT32', 'INT64', 'FP16', 'FP32', 'FP64'],
+    file: () => ({
+      'model.pt': made(
+        '/usr/bin/python3',
+        'import sys, torch; torch.jit.script(torch.nn.Identity()).save(sys.argv[1])',
+      ),
+    }),
+    skip: missingTools.includes('torch') && 'needs python3-torch',
+  },
+  {
+    name: 'tensorflow',
+    create: () => framework('tensorflow'),
+    types: ['FP32', 'INT32', 'BYTES'],
+    file: (type, batch) => savedModel(type, batch),
   },
 ];
 
-/** An identity model of either backend: `[-1, 3]`. */
-function identity(repository: TemporaryRepository, backend: string, type: OnnxType, batch: number): void {
-  const config = configDataTypeName(configDataType(type));
-  mkdirSync(join(repository.path, 'm', '1'), { recursive: true });
-  repository.model('m', {
-    'config.pbtxt': `backend: "${backend}" max_batch_size: ${batch}
-      input { name: "INPUT0" data_type: ${config} dims: [ -1 ] } output { name: "OUTPUT0" data_type: ${config} dims: [ -1 ] }`,
-    '1/model.onnx': identityModel(type, batch > 0 ? ['N', 'M'] : ['M']),
-  });
+function framework(name: string): Backend {
+  const backend = createFrameworkBackends().find((candidate) => candidate.name === name);
+  assert.ok(backend);
+  return backend;
 }
 
-for (const { name, create, types } of IMPLEMENTATIONS) {
-  describe(`${name} passes the suite of all backends`, async () => {
+function pythonIdentity(type: OnnxType): string {
+  const output =
+    type === 'BF16' ? 'pb.Tensor.from_dlpack("OUTPUT0", x.to_dlpack())' : 'pb.Tensor("OUTPUT0", x.as_numpy())';
+  return `import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb.InferenceResponse([${output}]) for x in (pb.get_input_tensor_by_name(r, "INPUT0") for r in requests)]`;
+}
+
+function nodeIdentity(type: OnnxType): string {
+  return `export default {
+    inputs: { INPUT0: { type: '${type}', dims: [-1] } }, outputs: { OUTPUT0: { type: '${type}', dims: [-1] } },
+    run: ({ inputs: { INPUT0 } }) => ({ OUTPUT0: { shape: INPUT0.shape, values: INPUT0.values } }),
+  };`;
+}
+
+const TENSORFLOW_TYPES: Readonly<Partial<Record<OnnxType, string>>> = {
+  FP32: 'float32',
+  INT32: 'int32',
+  BYTES: 'string',
+};
+
+const madeFiles = new Map<string, Buffer>();
+
+/** What a script writes to the file of its first argument. */
+function made(python: string, script: string): Buffer {
+  const known = madeFiles.get(script);
+  if (known) return known;
+  const folder = mkdtempSync(join(tmpdir(), 'goodput-made-'));
+  execFileSync(python, ['-c', script, join(folder, 'file')]);
+  const file = readFileSync(join(folder, 'file'));
+  rmSync(folder, { recursive: true });
+  madeFiles.set(script, file);
+  return file;
+}
+
+/** An identity of TensorFlow's, as the files of its folder. */
+function savedModel(type: OnnxType, batch: number): Readonly<Record<string, Buffer>> {
+  const shape = batch > 0 ? '[None, None]' : '[None]';
+  const archive = made(
+    TENSORFLOW_PYTHON,
+    `import os, sys, tarfile, tempfile
+os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+import tensorflow as tf
+class Identity(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec(${shape}, tf.${TENSORFLOW_TYPES[type]}, name='INPUT0')])
+    def run(self, INPUT0): return {'OUTPUT0': tf.identity(INPUT0)}
+model = Identity()
+folder = tempfile.mkdtemp()
+tf.saved_model.save(model, folder, signatures=model.run)
+with tarfile.open(sys.argv[1], 'w') as archive: archive.add(folder, 'model.savedmodel')`,
+  );
+  return { 'model.savedmodel.tar': archive };
+}
+
+/** An identity model of any backend: `[-1, 3]`. */
+function identity(
+  repository: TemporaryRepository,
+  { name, file }: Implementation,
+  type: OnnxType,
+  batch: number,
+): void {
+  const config = configDataTypeName(configDataType(type));
+  const version = join(repository.path, 'm', '1');
+  mkdirSync(version, { recursive: true });
+  const files = Object.entries(file(type, batch)).map(([path, content]) => [`1/${path}`, content] as const);
+  repository.model('m', {
+    'config.pbtxt': `backend: "${name}" max_batch_size: ${batch}
+      input { name: "INPUT0" data_type: ${config} dims: [ -1 ] } output { name: "OUTPUT0" data_type: ${config} dims: [ -1 ] }`,
+    ...Object.fromEntries(files),
+  });
+  const archive = join(version, 'model.savedmodel.tar');
+  if (existsSync(archive)) execFileSync('tar', ['-xf', archive, '-C', version]);
+}
+
+for (const implementation of IMPLEMENTATIONS) {
+  const { name, create, types, skip = false } = implementation;
+  describe(`${name} passes the suite of all backends`, { skip }, async () => {
     for (const type of types) {
       test(`${type}: requests of different sizes get their own rows back`, async () => {
         using repository = new TemporaryRepository();
-        identity(repository, name, type, 8);
-        await using backend = create();
+        identity(repository, implementation, type, 8);
+        await using backend = await create();
         await using loaded = await load(backend, repository, 'm');
         const row = (rows: number): Tensor => {
           const data =
@@ -151,8 +282,8 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
 
     test('a zero-size dimension goes through', async () => {
       using repository = new TemporaryRepository();
-      identity(repository, name, 'FP32', 8);
-      await using backend = create();
+      identity(repository, implementation, 'FP32', 8);
+      await using backend = await create();
       await using loaded = await load(backend, repository, 'm');
       const [answer] = await execute(loaded.instance, [{ inputs: [tensor('FP32', [1, 0], new Uint8Array(0))] }]);
       assert.deepEqual([answer?.error, answer?.outputs[0]?.shape], [undefined, [1, 0]]);
@@ -160,8 +291,8 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
 
     test('a model that does not batch keeps its shape', async () => {
       using repository = new TemporaryRepository();
-      identity(repository, name, 'INT32', 0);
-      await using backend = create();
+      identity(repository, implementation, 'INT32', 0);
+      await using backend = await create();
       await using loaded = await load(backend, repository, 'm');
       const [answer] = await execute(loaded.instance, [{ inputs: [tensor('INT32', [5], counting(20))] }]);
       assert.deepEqual(answer?.outputs[0]?.shape, [5]);
@@ -169,8 +300,8 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
 
     test('only wanted outputs come back', async () => {
       using repository = new TemporaryRepository();
-      identity(repository, name, 'INT32', 8);
-      await using backend = create();
+      identity(repository, implementation, 'INT32', 8);
+      await using backend = await create();
       await using loaded = await load(backend, repository, 'm');
       const [answer] = await execute(loaded.instance, [
         { inputs: [tensor('INT32', [1, 1], counting(4))], outputs: new Set(['X']) },
@@ -180,8 +311,8 @@ for (const { name, create, types } of IMPLEMENTATIONS) {
 
     test('answers that are held keep their bytes while later batches run', async () => {
       using repository = new TemporaryRepository();
-      identity(repository, name, 'INT32', 8);
-      await using backend = create();
+      identity(repository, implementation, 'INT32', 8);
+      await using backend = await create();
       await using loaded = await load(backend, repository, 'm');
       let kept: Uint8Array | undefined;
       let release: (() => void) | undefined;
@@ -239,6 +370,7 @@ describe('onnxruntime', () => {
       devices: NO_DEVICES,
       logger: silentLogger,
       backendConfig: new Map([['default-max-batch-size', '16']]),
+      server: noServer(),
     });
     assert.ok(model);
     const { config } = source;

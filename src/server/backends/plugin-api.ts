@@ -9,7 +9,14 @@
  * ```
  */
 export * from './contract.ts';
-export { type ErrorCode, invalidArgument, internalError, type Logger, ServerError, unsupported } from '../../core/index.ts';
+export {
+  type ErrorCode,
+  invalidArgument,
+  internalError,
+  type Logger,
+  ServerError,
+  unsupported,
+} from '../../core/index.ts';
 export { ConfigDataType, type ModelConfig, type Parameters, wireDataType } from '../../protocol/index.ts';
 export {
   type DataType,

@@ -1,4 +1,11 @@
-import { errorMessage, internalError, type Logger, NANOS_PER_MILLI, ServerError, systemClock } from '../../core/index.ts';
+import {
+  errorMessage,
+  internalError,
+  type Logger,
+  NANOS_PER_MILLI,
+  ServerError,
+  systemClock,
+} from '../../core/index.ts';
 import type { Parameters } from '../../protocol/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { BackendInstance, ExecutionReport, ExecutionUnit } from './contract.ts';

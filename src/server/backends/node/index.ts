@@ -137,7 +137,12 @@ function placementOf(config: ModelConfig): Placement {
 function complete(config: ModelConfig, description: Description): void {
   const untouched = config.input.length === 0 && config.output.length === 0;
   if (untouched && config.maxBatchSize === 0) config.maxBatchSize = description.maxBatchSize;
-  if (untouched && description.dynamicBatching && config.schedulingChoice.case === undefined && config.maxBatchSize > 1) {
+  if (
+    untouched &&
+    description.dynamicBatching &&
+    config.schedulingChoice.case === undefined &&
+    config.maxBatchSize > 1
+  ) {
     config.schedulingChoice = { case: 'dynamicBatching', value: create(ModelDynamicBatchingSchema) };
   }
   const init = ({ name, datatype, dims }: DescribedTensor): { name: string; dataType: number; dims: bigint[] } => ({

@@ -80,8 +80,7 @@ export class Runner {
 
   private async load(): Promise<void> {
     const { name, version, directory, parameters } = this.options;
-    const log = (level: 'info' | 'warn' | 'error') => (text: string) =>
-      this.send({ kind: 'log', level, text: String(text) });
+    const log = (level: 'info' | 'warn' | 'error') => (text: string) => this.send({ kind: 'log', level, text });
     const base = {
       name,
       version,
@@ -131,16 +130,22 @@ export class Runner {
   ): readonly (RunnerResult | null)[] | Promise<readonly (RunnerResult | null)[]> {
     if (definition.stream) return this.streams(definition, context, requests);
     if (definition.runBatch) return this.batch(definition, context, requests);
-    const results = requests.map((request) => {
+    const results: RunnerResult[] = [];
+    const waiting: Promise<void>[] = [];
+    requests.forEach((request, index) => {
       try {
         const answer = definition.run?.(request, context);
-        if (!(answer instanceof Promise)) return this.result(answer, request.outputs);
-        return answer.then((outputs) => this.result(outputs, request.outputs), failure);
+        if (!(answer instanceof Promise)) {
+          results[index] = this.result(answer, request.outputs);
+          return;
+        }
+        const settled = answer.then((outputs) => this.result(outputs, request.outputs), failure);
+        waiting.push(settled.then((result) => void (results[index] = result)));
       } catch (error) {
-        return failure(error);
+        results[index] = failure(error);
       }
     });
-    return results.some((result) => result instanceof Promise) ? Promise.all(results) : (results as RunnerResult[]);
+    return waiting.length === 0 ? results : Promise.all(waiting).then(() => results);
   }
 
   private async batch(
@@ -228,7 +233,7 @@ class Incoming implements ModelRequest {
   constructor(request: RunnerRequest, allOutputs: readonly string[], incoming: Map<number, Incoming>) {
     this.number = request.number;
     this.id = request.id;
-    this.inputs = modelTensors(request.inputs) as ModelRequest['inputs'];
+    this.inputs = modelTensors(request.inputs);
     this.parameters = request.parameters;
     this.sequence = request.sequence;
     this.outputs = request.outputs.length > 0 ? request.outputs : allOutputs;

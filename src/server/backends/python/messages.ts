@@ -35,7 +35,12 @@ export type Question =
       readonly r: string | null;
     }
   | { readonly k: 'cancelled'; readonly u: number }
-  | { readonly k: 'load'; readonly m: string; readonly files: Readonly<Record<string, string>>; readonly config: string }
+  | {
+      readonly k: 'load';
+      readonly m: string;
+      readonly files: Readonly<Record<string, string>>;
+      readonly config: string;
+    }
   | { readonly k: 'unload'; readonly m: string; readonly d: boolean }
   | { readonly k: 'ready'; readonly m: string; readonly v: string }
   | { readonly k: 'family'; readonly n: string; readonly h: string; readonly t: 'counter' | 'gauge' | 'histogram' }

@@ -53,7 +53,8 @@ function options(
   const stream = fields.flag('stream');
   const count = fields.integer('n', 1, MOST_CHOICES) ?? 1;
   const stop = fields.texts('stop');
-  if (stop.length > MOST_STOPS) throw invalidField('stop', `'stop' takes at most ${MOST_STOPS} texts, got ${stop.length}`);
+  if (stop.length > MOST_STOPS)
+    throw invalidField('stop', `'stop' takes at most ${MOST_STOPS} texts, got ${stop.length}`);
   const streamOptions = fields.object('stream_options');
   const seed = fields.integer('seed', 0, 2 ** 32 - 1);
   const shared = {
@@ -77,13 +78,19 @@ function options(
   if (generations.length > MOST_CHOICES) {
     throw invalidField('n', `the request asks for ${generations.length} choices, at most ${MOST_CHOICES} are given`);
   }
-  return { model, generations, choicesPerPrompt: count, stream, includeUsage: stream && streamOptions['include_usage'] === true };
+  return {
+    model,
+    generations,
+    choicesPerPrompt: count,
+    stream,
+    includeUsage: stream && streamOptions['include_usage'] === true,
+  };
 }
 
 function refuseFormat(fields: Fields): void {
   const type = fields.object('response_format')['type'];
   if (type !== undefined && type !== 'text') {
-    throw invalidField('response_format', `'response_format' must be of type 'text', got '${String(type)}'`);
+    throw invalidField('response_format', `'response_format' must be of type 'text', got ${JSON.stringify(type)}`);
   }
 }
 
@@ -107,7 +114,10 @@ function contentOf(content: unknown, index: number): string {
   const parts: readonly unknown[] = Array.isArray(content) ? content : [];
   const texts = parts.map((part) => (isJsonObject(part) && part['type'] === 'text' ? part['text'] : undefined));
   if (parts.length > 0 && texts.every((text) => typeof text === 'string')) return texts.join('');
-  throw invalidField(`messages[${index}].content`, `'messages[${index}].content' must be a text, or parts of type 'text'`);
+  throw invalidField(
+    `messages[${index}].content`,
+    `'messages[${index}].content' must be a text, or parts of type 'text'`,
+  );
 }
 
 /** The reasons of OpenAI's protocol. */

@@ -37,7 +37,9 @@ export function errorBody(thrown: unknown): string {
     return JSON.stringify({ error: { message, type, param, code } });
   }
   const error = toServerError(thrown);
-  const [type, code] = error.overload ? ['rate_limit_error', 'rate_limit_exceeded'] : (KINDS[error.code] ?? ['server_error', null]);
+  const [type, code] = error.overload
+    ? ['rate_limit_error', 'rate_limit_exceeded']
+    : (KINDS[error.code] ?? ['server_error', null]);
   return JSON.stringify({ error: { message: error.message, type, param: null, code } });
 }
 

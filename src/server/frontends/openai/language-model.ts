@@ -1,5 +1,11 @@
 import { internalError, type ServerError } from '../../../core/index.ts';
-import { type InferenceRequest, type InferenceResponse, type InputTensor, isFinal, type ParameterValue } from '../../../protocol/index.ts';
+import {
+  type InferenceRequest,
+  type InferenceResponse,
+  type InputTensor,
+  isFinal,
+  type ParameterValue,
+} from '../../../protocol/index.ts';
 import { type DataType, decodeStrings, encodeStrings } from '../../../tensor/index.ts';
 import type { Engine, LoadedModel } from '../../engine/index.ts';
 import { OpenAiError } from './errors.ts';
@@ -7,7 +13,9 @@ import { OpenAiError } from './errors.ts';
 /** How an answer is to be generated; settings go to inputs of their names, or to the request's parameters. */
 export interface Generation {
   readonly model: string;
-  readonly prompt: { readonly kind: 'text'; readonly text: string } | { readonly kind: 'chat'; readonly messages: string };
+  readonly prompt:
+    | { readonly kind: 'text'; readonly text: string }
+    | { readonly kind: 'chat'; readonly messages: string };
   readonly stream: boolean;
   readonly echo: boolean;
   readonly stop: readonly string[];

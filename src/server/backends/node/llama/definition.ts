@@ -1,5 +1,6 @@
 /** Serves a GGUF model; see `docs/guides/backends.md`. Loaded by the Node backend's runner. */
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { invalidArgument } from '../../../../core/index.ts';
 import { isJsonObject, parseJsonText } from '../../../../protocol/index.ts';
 import { defineModel, type ModelDefinition, type ModelRequest } from '../model-api.ts';
@@ -63,9 +64,9 @@ export default function createDefinition(parameters: Readonly<Record<string, str
     concurrency: parallel,
     async load({ name, metrics, log }): Promise<State> {
       const url = parameters['llama_module'] ?? '';
-      const { getLlama } = (await import(url)) as LlamaModule;
+      const native = (await import(url)) as LlamaModule;
       const gpuLayers = integer('gpu_layers', 0);
-      const llama = await getLlama({
+      const llama = await native.getLlama({
         gpu: gpuLayers > 0 ? 'auto' : false,
         build: 'never',
         skipDownload: true,
@@ -76,11 +77,12 @@ export default function createDefinition(parameters: Readonly<Record<string, str
         ...(gpuLayers > 0 ? { gpuLayers } : {}),
       });
       const contextSize = integer('context_length', Math.min(DEFAULT_CONTEXT, model.trainContextSize));
-      const threads = integer('threads', 0);
+      // More threads than cores wait for each other in busy loops.
+      const threads = Math.max(1, integer('threads', availableParallelism()));
       const context = await model.createContext({
         sequences: parallel,
         contextSize,
-        ...(threads > 0 ? { threads } : {}),
+        threads,
       });
       const sequences = Array.from({ length: parallel }, () => context.getSequence());
       const generator = new Generator(model, name, context.contextSize, sequences);
@@ -145,7 +147,7 @@ export default function createDefinition(parameters: Readonly<Record<string, str
       }
     },
   });
-  return definition as unknown as ModelDefinition;
+  return definition;
 }
 
 /** The tokens to start from, and the text that stands for them in the answer. */

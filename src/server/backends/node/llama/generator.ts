@@ -9,7 +9,11 @@ export interface TokenLogprob {
   readonly token: string;
   readonly logprob: number;
   readonly bytes: readonly number[];
-  readonly top_logprobs: readonly { readonly token: string; readonly logprob: number; readonly bytes: readonly number[] }[];
+  readonly top_logprobs: readonly {
+    readonly token: string;
+    readonly logprob: number;
+    readonly bytes: readonly number[];
+  }[];
 }
 
 export const FINISH_REASONS = ['stop', 'length', 'cancelled'] as const;
@@ -125,7 +129,11 @@ export class Generator {
       return;
     }
     const alternatives = sampling.logprobs;
-    for await (const { token, probabilities } of sequence.evaluateWithMetadata(tokens, { probabilities: true }, options)) {
+    for await (const { token, probabilities } of sequence.evaluateWithMetadata(
+      tokens,
+      { probabilities: true },
+      options,
+    )) {
       yield { token, logprob: this.logprob(token, probabilities, alternatives) };
     }
   }

@@ -69,7 +69,11 @@ export function readSampling(request: ModelRequest): Sampling {
 }
 
 /** A setting that is on or off, off by default. */
-export function flag(request: ModelRequest, json: Parameters | Readonly<Record<string, unknown>>, name: string): boolean {
+export function flag(
+  request: ModelRequest,
+  json: Parameters | Readonly<Record<string, unknown>>,
+  name: string,
+): boolean {
   const value = firstValue(request, name) ?? json[name] ?? request.parameters[name];
   return value === true || value === 1 || value === 'true';
 }
@@ -100,7 +104,9 @@ export function firstText(request: ModelRequest, name: string): string | undefin
 
 function checked(name: string, value: number, { least, most, integer = false }: Limits): number {
   if (Number.isFinite(value) && value >= least && value <= most && (!integer || Number.isInteger(value))) return value;
-  throw invalidArgument(`${name} must be ${integer ? 'an integer' : 'a number'} from ${least} to ${most}, got ${value}`);
+  throw invalidArgument(
+    `${name} must be ${integer ? 'an integer' : 'a number'} from ${least} to ${most}, got ${value}`,
+  );
 }
 
 function stopTexts(request: ModelRequest, json: Readonly<Record<string, unknown>>): readonly string[] {
