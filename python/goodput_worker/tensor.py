@@ -60,6 +60,23 @@ class Tensor:
         """The shape, the batch dimension included."""
         return list(self._shape)
 
+    def set_shape(self, shape: list[int]) -> None:
+        """Gives the same elements another shape.
+
+        :raises TritonModelException: when the number of elements is another
+        """
+        count = 1
+        for dimension in shape:
+            count *= dimension
+        have = 1
+        for dimension in self._shape:
+            have *= dimension
+        if count != have:
+            raise TritonModelException(f"tensor '{self._name}' has {have} elements, shape {list(shape)} has {count}")
+        self._shape = list(shape)
+        if self._array is not None:
+            self._array = self._array.reshape(self._shape)
+
     def triton_dtype(self) -> int:
         """The data type as a ``TRITONSERVER_DataType`` number."""
         return NUMBER_OF_WIRE[self._wire]
