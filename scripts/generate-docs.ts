@@ -23,6 +23,7 @@ import {
   TRITON_DUAL_FAMILIES,
   TRITON_FAMILIES,
 } from '../src/server/frontends/metrics/index.ts';
+import { LLAMA_FAMILIES } from '../src/server/backends/node/index.ts';
 import { file_grpc_service } from '../src/protocol/generated/grpc_service_pb.js';
 
 const NOTICE = '<!-- Written by scripts/generate-docs.ts from the code. -->';
@@ -97,6 +98,11 @@ function metrics(): string {
       'Names of older guides: durations',
       'Each carries a bare cumulative sum, for ratios, and `le` samples, for `histogram_quantile(0.99, triton_infer_request_duration_us{model="M"})`.',
       TRITON_DUAL_FAMILIES,
+    ),
+    section(
+      'GGUF models',
+      'Label `model`; `goodput_llama_tokens_total` also `kind`, `prompt` or `generated`. Python and Node models add families of their own.',
+      Object.values(LLAMA_FAMILIES),
     ),
     section('Machine and process', 'Without labels.', [...Object.values(CPU_FAMILIES), PROCESS_FAMILY]),
   ]

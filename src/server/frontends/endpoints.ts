@@ -73,5 +73,9 @@ export const HTTP_ENDPOINTS: readonly {
     path: '/v2/systemsharedmemory[/region/{region}]/unregister',
     what: 'Unregister one region or all',
   },
+  { method: 'POST', path: '/v1/chat/completions', what: "OpenAI's chat, with models that generate text" },
+  { method: 'POST', path: '/v1/completions', what: "OpenAI's completions" },
+  { method: 'POST', path: '/v1/embeddings', what: "OpenAI's embeddings, with models that make numbers of a text" },
+  { method: 'GET', path: '/v1/models[/{model}]', what: 'The models that these can be asked with' },
   { method: 'GET', path: '/v2/cudasharedmemory/status', what: 'Always empty: registering is refused without a GPU' },
 ];

@@ -14,6 +14,7 @@ import {
 import type { Backend, BackendModel, ModelContext } from '../contract.ts';
 import { secondsSetting } from '../settings.ts';
 import { NodeInstance } from './instance.ts';
+export { LLAMA_FAMILIES } from './llama/metrics.ts';
 import { llamaSource } from './llama/source.ts';
 import type { DescribedTensor, Description } from './messages.ts';
 import { ModelWorker, type ModelWorkerOptions, type Placement, PLACEMENTS } from './model-worker.ts';

@@ -5,6 +5,7 @@ import { invalidArgument } from '../../../../core/index.ts';
 import { isJsonObject, parseJsonText } from '../../../../protocol/index.ts';
 import { defineModel, type ModelDefinition, type ModelRequest } from '../model-api.ts';
 import { type Chunk, Generator } from './generator.ts';
+import { LLAMA_FAMILIES } from './metrics.ts';
 import type { JinjaModule, LlamaContext, LlamaModel, LlamaModule, Token } from './native.ts';
 import { firstText, flag, readSampling, samplingParameters } from './sampling.ts';
 
@@ -88,14 +89,13 @@ export default function createDefinition(parameters: Readonly<Record<string, str
       const generator = new Generator(model, name, context.contextSize, sequences);
       log.info(`context of ${context.contextSize} tokens for each of ${parallel} parallel requests`);
       const labels = { model: name };
-      const used = metrics.gauge('goodput_llama_kv_cache_tokens', 'Tokens in the context memory now', labels);
-      metrics
-        .gauge('goodput_llama_kv_cache_capacity_tokens', 'Tokens that the context memory holds', labels)
-        .set(generator.capacity);
-      const speed = metrics.gauge('goodput_llama_tokens_per_second', 'Tokens a second of the last answer', labels);
+      const { tokens, used, capacity, speed } = LLAMA_FAMILIES;
+      const usedGauge = metrics.gauge(used.name, used.help, labels);
+      metrics.gauge(capacity.name, capacity.help, labels).set(generator.capacity);
+      const speedGauge = metrics.gauge(speed.name, speed.help, labels);
       const counters = {
-        prompt: metrics.counter('goodput_llama_tokens_total', 'Tokens', { ...labels, kind: 'prompt' }),
-        generated: metrics.counter('goodput_llama_tokens_total', 'Tokens', { ...labels, kind: 'generated' }),
+        prompt: metrics.counter(tokens.name, tokens.help, { ...labels, kind: 'prompt' }),
+        generated: metrics.counter(tokens.name, tokens.help, { ...labels, kind: 'generated' }),
       };
       return {
         model,
@@ -107,10 +107,10 @@ export default function createDefinition(parameters: Readonly<Record<string, str
           await model.dispose();
           await llama.dispose();
         },
-        count(kind, tokens, seconds) {
-          counters[kind].increment(tokens);
-          used.set(generator.usedTokens);
-          if (seconds !== undefined && seconds > 0) speed.set(tokens / seconds);
+        count(kind, count, seconds) {
+          counters[kind].increment(count);
+          usedGauge.set(generator.usedTokens);
+          if (seconds !== undefined && seconds > 0) speedGauge.set(count / seconds);
         },
       };
     },
