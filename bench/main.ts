@@ -5,20 +5,24 @@
  *   npm run bench -- --rounds=5 --seconds=4
  *   npm run bench -- --against=DIR            and against another checkout of Goodput
  *   npm run bench -- --http=HOST:PORT --grpc=HOST:PORT   and against any KServe v2 server that serves 'simple'
- *   npm run bench -- --only=simple,compute,large,many,ensemble
+ *   npm run bench -- --only=simple,compute,large,many,ensemble,backends,llama
+ *
+ * `backends` beside another server wants a model `noop_python` there: `backends.ts` has its files.
  */
 import { parseArgs } from 'node:util';
+import { benchBackends } from './backends.ts';
 import { benchCompute } from './compute.ts';
 import { benchEnsemble } from './ensemble.ts';
 import { benchLarge } from './large.ts';
 import { benchMany } from './many-models.ts';
+import { benchLlama } from './llama.ts';
 import { benchSimple } from './simple.ts';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
-    only: { type: 'string', default: 'simple,compute,large,many,ensemble' },
+    only: { type: 'string', default: 'simple,compute,large,many,ensemble,backends' },
     against: { type: 'string' },
     http: { type: 'string' },
     grpc: { type: 'string' },
@@ -47,6 +51,8 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> 
   large: benchLarge,
   many: benchMany,
   ensemble: benchEnsemble,
+  backends: benchBackends,
+  llama: benchLlama,
 };
 
 for (const name of values.only.split(',')) {

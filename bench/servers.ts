@@ -5,12 +5,12 @@ import { SERVER_CORE } from './load.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-/** A process pinned to the server core. */
+/** A process pinned to the server core, or to those that are named. */
 export class PinnedProcess {
   readonly process: ChildProcess;
 
-  constructor(command: readonly string[]) {
-    this.process = spawn('taskset', ['-c', String(SERVER_CORE), ...command], {
+  constructor(command: readonly string[], cores = String(SERVER_CORE)) {
+    this.process = spawn('taskset', ['-c', cores, ...command], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
   }
@@ -44,8 +44,9 @@ export async function startGoodput(
   ports: Ports,
   checkout = path('..'),
   flags: readonly string[] = [],
+  cores?: string,
 ): Promise<PinnedProcess> {
-  const server = new PinnedProcess([
+  const command = [
     process.execPath,
     `${checkout}/src/cli/main.ts`,
     'serve',
@@ -55,7 +56,8 @@ export async function startGoodput(
     '--metrics-port=0',
     '--log-info=false',
     ...flags,
-  ]);
+  ];
+  const server = new PinnedProcess(command, cores);
   await untilOpen(`http://127.0.0.1:${ports.http}/v2/health/ready`);
   return server;
 }

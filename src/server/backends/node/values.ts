@@ -45,8 +45,8 @@ class IncomingTensor implements ModelTensor {
 function typed(type: Exclude<DataType, 'BYTES'>, data: Uint8Array): Exclude<ModelTensor['values'], readonly string[]> {
   const ArrayType = arrayTypeOf(type);
   const size = ArrayType.BYTES_PER_ELEMENT;
-  // Values that do not lie where their type wants them are moved.
-  const aligned = data.byteOffset % size === 0 ? data : data.slice();
+  // Values that do not lie where their type wants them are moved. (A Buffer's `slice` would not copy.)
+  const aligned = data.byteOffset % size === 0 ? data : new Uint8Array(data);
   return new ArrayType(aligned.buffer, aligned.byteOffset, data.byteLength / size);
 }
 
