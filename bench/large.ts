@@ -27,11 +27,11 @@ export async function benchLarge(options: BenchOptions): Promise<void> {
       const alone = await applyLoad(small, 4, options.seconds);
       const [beside] = await Promise.all([
         applyLoad(small, 4, options.seconds),
-        applyLoad(identity, 1, options.seconds),
+        applyLoad(identity, 1, options.seconds, true),
       ]);
       const [control] = await Promise.all([
         applyLoad(echo, 4, options.seconds),
-        applyLoad(identity, 1, options.seconds),
+        applyLoad(identity, 1, options.seconds, true),
       ]);
       note(
         `large: onnx ${rates.onnx.at(-1)}/s, identity ${rates.identity.at(-1)}/s; small p99 ${alone.p99Us} us alone, ${beside.p99Us} us beside; echo ${control.p99Us} us beside`,

@@ -22,8 +22,16 @@ export interface LoadTarget {
 export const LOAD_CORE = 1;
 export const SERVER_CORE = 0;
 
-/** Closed-loop load with h2load (Debian's nghttp2-client) pinned to a core: every connection sends one request at a time. */
-export async function applyLoad(target: LoadTarget, connections: number, seconds: number): Promise<LoadResult> {
+/**
+ * Closed-loop load with h2load (Debian's nghttp2-client) pinned to a core: every connection sends one request at a time.
+ * @param background gives way to other load on that core: what is measured beside it is the server, not the core
+ */
+export async function applyLoad(
+  target: LoadTarget,
+  connections: number,
+  seconds: number,
+  background = false,
+): Promise<LoadResult> {
   const folder = mkdtempSync(join(tmpdir(), 'goodput-bench-'));
   const [data, log] = [join(folder, 'body'), join(folder, 'log')];
   writeFileSync(data, target.body);
@@ -46,7 +54,16 @@ export async function applyLoad(target: LoadTarget, connections: number, seconds
   const output = await new Promise<string>((resolve, reject) => {
     execFile(
       'taskset',
-      ['-c', String(LOAD_CORE), 'h2load', ...protocol, ...args, ...headers, target.url],
+      [
+        '-c',
+        String(LOAD_CORE),
+        ...(background ? ['chrt', '--idle', '0'] : []),
+        'h2load',
+        ...protocol,
+        ...args,
+        ...headers,
+        target.url,
+      ],
       { maxBuffer: 2 ** 26 },
       (error, stdout) => (error ? reject(error) : resolve(stdout)),
     );
