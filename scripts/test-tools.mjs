@@ -20,6 +20,7 @@ const SYSTEM_TOOLS = [
 
 const TENSORFLOW = 'tensorflow-cpu==2.21.0';
 
+const SILERO = 'silero-vad==6.2.3';
 const PERF_ANALYZER = ['tritonclient==2.50.0', 'nvidia-cuda-runtime-cu12==12.6.77'];
 
 /** Installs what is missing where that is allowed; returns the names of what stays missing. */
@@ -28,6 +29,7 @@ export function setupTestTools() {
   if (missing.length > 0) installSystemTools(missing.map((tool) => tool.package));
   setupPerfAnalyzer();
   setupTensorflow();
+  setupTorchScript();
   return SYSTEM_TOOLS.filter((tool) => !tool.present()).map((tool) => tool.name);
 }
 
@@ -60,6 +62,18 @@ function setupTensorflow() {
     '--no-cache-dir',
     TENSORFLOW,
   ]);
+  writeFileSync(join(folder, '.ready'), '');
+}
+
+/** A real TorchScript model: Silero VAD, out of its wheel. */
+function setupTorchScript() {
+  const folder = join(CACHE, 'silero-vad');
+  if (existsSync(join(folder, '.ready'))) return;
+  step(`fetching ${SILERO}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const quiet = ['--quiet', '--disable-pip-version-check', '--no-deps'];
+  run(pythonPath(), ['-m', 'pip', 'install', ...quiet, '--target', folder, SILERO]);
   writeFileSync(join(folder, '.ready'), '');
 }
 

@@ -120,6 +120,8 @@ export interface BackendModel {
 /** A way to run models, by the name that configurations use. */
 export interface Backend {
   readonly name: string;
+  /** Its models may ask other models: at a stop they go first. */
+  readonly asksModels?: boolean;
   /** @throws ServerError when the model cannot be served as configured */
   loadModel(context: ModelContext): Promise<BackendModel>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -27,6 +27,8 @@ export interface ModelParts {
   /** `undefined` for an ensemble. */
   readonly model: BackendModel | undefined;
   readonly instances: readonly BackendInstance[];
+  /** Its requests may become requests to other models. */
+  readonly asksModels: boolean;
   readonly labels: ReadonlyMap<string, readonly string[]>;
   readonly cache: CachedModel | undefined;
   readonly statistics: StatisticsOptions;
@@ -81,6 +83,10 @@ export class LoadedModel implements InferenceHost, ModelInterface, StepModel {
   /** Requests that wait for an instance. */
   get pending(): number {
     return this.scheduler.pending;
+  }
+
+  get asksModels(): boolean {
+    return this.parts.asksModels;
   }
 
   /** Some instance can execute, or will without waiting for a process to start. */

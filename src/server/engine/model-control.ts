@@ -1,6 +1,7 @@
 import { errorMessage, invalidArgument } from '../../core/index.ts';
 import { stepModels } from './ensemble-graph.ts';
 import type { LoadOverride } from '../backends/contract.ts';
+import type { LoadedModel } from './loaded-model.ts';
 import type { ModelLoader } from './model-loader.ts';
 import type { ModelRegistry } from './model-registry.ts';
 import type { EngineOptions } from './options.ts';
@@ -68,14 +69,15 @@ export class ModelControl {
     }
   }
 
-  /** Takes everything out of service: ensembles first, so that their requests can still finish. */
+  /** Takes everything out of service: what asks other models first, ensembles before all, so that it can still finish. */
   async unloadAll(): Promise<void> {
     const keys = this.registry.all();
-    const ensembles = keys.filter((key) => this.registry.readyVersions(key).some((model) => model.ensemble));
-    await Promise.all(ensembles.map((key) => this.loader.unload(key)));
-    await this.loader.settled();
-    await Promise.all(keys.map((key) => this.loader.unload(key)));
-    await this.loader.settled();
+    const having = (check: (model: LoadedModel) => boolean): readonly string[] =>
+      keys.filter((key) => this.registry.readyVersions(key).some(check));
+    for (const group of [having((model) => model.ensemble), having((model) => model.asksModels), keys]) {
+      await Promise.all(group.map((key) => this.loader.unload(key)));
+      await this.loader.settled();
+    }
   }
 
   /**

@@ -41,7 +41,7 @@ export interface HttpStreamReply {
 }
 
 /**
- * Turns a request into a reply. Whoever moves the bytes (Node's `http` today) needs to know nothing else.
+ * Turns a request into a reply. Whoever moves the bytes needs to know nothing else.
  * @returns a function to call when the client goes away before the reply
  */
 export type HttpHandler = (

@@ -46,6 +46,7 @@ interface ScriptSource {
 function createScriptBackend(name: string, source: (context: ModelContext) => ScriptSource): Backend {
   return {
     name,
+    asksModels: true,
     loadModel: async (context) => loadModel(context, source(context)),
     async [Symbol.asyncDispose]() {},
   };

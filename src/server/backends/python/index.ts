@@ -31,6 +31,7 @@ const DEFAULT_TIMEOUT_SECONDS = 120;
 export function createPythonBackend(options: PythonBackendOptions = { name: 'python' }): Backend {
   return {
     name: options.name,
+    asksModels: true,
     loadModel: (context) => loadModel(context, options),
     async [Symbol.asyncDispose]() {},
   };
