@@ -4,6 +4,7 @@
 //   node scripts/setup.mjs --python   and a Python environment for Python models and clients
 //   node scripts/setup.mjs --text     and the text pipeline
 //   node scripts/setup.mjs --llm      and a language model with what runs it
+//   node scripts/setup.mjs --tfjs     and TensorFlow.js
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -75,6 +76,16 @@ export function setupTextPipeline() {
   });
 }
 
+/** What the tfjs backend needs, in a folder of its own. */
+export function setupTfjs() {
+  const folder = join(ROOT, 'optional/tfjs');
+  const done = join(folder, 'node_modules', '.goodput-setup');
+  if (existsSync(done)) return;
+  step('installing TensorFlow.js');
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder });
+  writeFileSync(done, '');
+}
+
 /** What the llama backend needs, in a folder of its own, and a small language model. */
 export function setupLanguageModel() {
   const folder = join(ROOT, 'optional/llama');
@@ -100,4 +111,5 @@ if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.me
     setupTextPipeline();
   }
   if (process.argv.includes('--llm')) setupLanguageModel();
+  if (process.argv.includes('--tfjs')) setupTfjs();
 }

@@ -2,7 +2,7 @@
 //   npm test -- PATTERN   only the files whose path contains PATTERN
 import { fetchModels } from './fetch-models.mjs';
 import { runSource } from './lib.mjs';
-import { pythonPath, setupLanguageModel, setupPackages, setupPython, setupTextPipeline } from './setup.mjs';
+import { pythonPath, setupLanguageModel, setupPackages, setupPython, setupTextPipeline, setupTfjs } from './setup.mjs';
 import { setupTestTools } from './test-tools.mjs';
 
 setupPackages();
@@ -10,6 +10,7 @@ fetchModels();
 setupPython();
 const minilm = setupTextPipeline();
 setupLanguageModel();
+setupTfjs();
 const missing = setupTestTools();
 runSource('scripts/run-tests.ts', {
   GOODPUT_MISSING_TOOLS: missing.join(','),

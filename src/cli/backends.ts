@@ -1,6 +1,6 @@
 import type { Backend } from '../server/backends/contract.ts';
 import { createIdentityBackend } from '../server/backends/identity/index.ts';
-import { createLlamaBackend, createNodeBackend } from '../server/backends/node/index.ts';
+import { createLlamaBackend, createNodeBackend, createTfjsBackend } from '../server/backends/node/index.ts';
 import { createOnnxruntimeBackend, DEFAULT_POOL_LIMITS } from '../server/backends/onnxruntime/index.ts';
 import { createFrameworkBackends, createPythonBackend } from '../server/backends/python/index.ts';
 
@@ -17,6 +17,7 @@ export function createBackends({ onnxruntimeThreads = DEFAULT_POOL_LIMITS.dedica
     createPythonBackend(),
     createNodeBackend(),
     createLlamaBackend(),
+    createTfjsBackend(),
     ...createFrameworkBackends(),
   ];
 }

@@ -22,6 +22,7 @@ const BACKENDS: readonly BackendDefaults[] = [
   { backend: 'node', modelFilename: 'model.js', cpuInstances: 1 },
   { backend: 'node', modelFilename: 'model.mjs', cpuInstances: 1 },
   { backend: 'llama', modelFilename: 'model.gguf', cpuInstances: 1 },
+  { backend: 'tfjs', modelFilename: 'model.json', cpuInstances: 1 },
   { backend: 'pytorch', modelFilename: 'model.pt', cpuInstances: 1 },
   { backend: 'tensorrt', modelFilename: 'model.plan', cpuInstances: 1 },
   { backend: 'tensorflow', modelFilename: 'model.savedmodel', cpuInstances: 1 },

@@ -102,3 +102,59 @@ tf.saved_model.save(model, sys.argv[1], signatures=model.run)`,
   assert.match(server.log, /'graphdef' is a GraphDef, which TensorFlow 2 does not load: save it as a SavedModel/);
   assert.match(server.log, /model 'signature' has no signature 'other', it has: serving_default/);
 });
+
+test('TensorFlow.js: a graph model with weights batches, without a configuration', async () => {
+  const type = (name: string): object => ({ type: name });
+  const sized = (...sizes: readonly number[]): object => ({ dim: sizes.map((size) => ({ size: String(size) })) });
+  const weights = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
+  const node = [
+    { name: 'X', op: 'Placeholder', attr: { dtype: type('DT_FLOAT'), shape: { shape: sized(-1, 2) } } },
+    {
+      name: 'W',
+      op: 'Const',
+      attr: { dtype: type('DT_FLOAT'), value: { tensor: { dtype: 'DT_FLOAT', tensorShape: sized(2, 2) } } },
+    },
+    {
+      name: 'Y',
+      op: 'MatMul',
+      input: ['X', 'W'],
+      attr: { T: type('DT_FLOAT'), transpose_a: { b: false }, transpose_b: { b: false } },
+    },
+    { name: 'Z', op: 'Relu', input: ['Y'], attr: { T: type('DT_FLOAT') } },
+  ];
+  const json = (paths: readonly string[]): string =>
+    JSON.stringify({
+      format: 'graph-model',
+      modelTopology: { node, versions: { producer: 1 } },
+      weightsManifest: [{ paths, weights: [{ name: 'W', shape: [2, 2], dtype: 'float32' }] }],
+    });
+  using models = new TemporaryRepository()
+    .model('graph', { '1/model.json': json(['w.bin']), '1/w.bin': weights })
+    .model('outside', { '1/model.json': json(['../../graph/1/w.bin']) })
+    .model('broken', { '1/model.json': '{}' });
+  await using server = await RunningServer.start([`--model-repository=${models.path}`]);
+  const ask = async (rows: readonly (readonly [number, number])[]): Promise<readonly number[]> => {
+    const inputs = [{ name: 'X', datatype: 'FP32', shape: [rows.length, 2], data: rows.flat() }];
+    const { text } = await call(`${server.http}/v2/models/graph/infer`, post(JSON.stringify({ inputs })));
+    const { outputs } = JSON.parse(text) as Outputs;
+    assert.ok(outputs, text);
+    return outputs[0]?.data ?? [];
+  };
+  const answers = await Promise.all([
+    ask([[1, 0]]),
+    ask([
+      [0, 1],
+      [-1, 0],
+    ]),
+    ask([[1, 1]]),
+  ]);
+  assert.deepEqual(answers, [
+    [1, 2],
+    [3, 4, 0, 0],
+    [4, 6],
+  ]);
+  const config = JSON.parse((await call(`${server.http}/v2/models/graph/config`)).text) as Record<string, unknown>;
+  assert.deepEqual([config['max_batch_size'], 'dynamic_batching' in config], [4, true]);
+  assert.match(server.log, /weights '\.\.\/\.\.\/graph\/1\/w\.bin' lie outside the model's folder/);
+  assert.match(server.log, /broken\/1\/model\.json is no TensorFlow\.js graph model: it has no 'modelTopology'/);
+});

@@ -34,6 +34,13 @@ function repository(): TemporaryRepository {
     cpSync(join(FIXTURES, fixture), join(made.path, name), { recursive: true });
   }
   made.model('large', { 'config.pbtxt': plain(), '1/model.py': IDENTITY });
+  made.model('pid', {
+    'config.pbtxt': 'backend: "python" output { name: "OUT" data_type: TYPE_INT32 dims: 1 }',
+    '1/model.py': model(`def execute(self, requests):
+    import os
+    import numpy as np
+    return [pb.InferenceResponse([pb.Tensor("OUT", np.array([os.getpid()], np.int32))]) for _ in requests]`),
+  });
   made.model('slow', {
     'config.pbtxt': plain('parameters { key: "EXECUTE_TIMEOUT_SECONDS" value { string_value: "0.5" } }'),
     '1/model.py': model('def execute(self, requests):\n    while True: pass'),
@@ -280,14 +287,12 @@ describe('Python models', () => {
   }
 
   test('take their memory with them when they go', async () => {
-    const processes = (): string[] =>
-      execFileSync('ps', ['-o', 'pid=', '--ppid', String(server.process.pid)], { encoding: 'utf8' })
-        .split('\n')
-        .filter((line) => line.trim() !== '');
-    const earlier = processes().length;
-    await call(`${server.http}/v2/repository/models/large/unload`, post('{}'));
-    for (let wait = 0; wait < 100 && processes().length === earlier; wait++) await sleep(20);
-    assert.equal(processes().length, earlier - 1);
+    const { text } = await call(`${server.http}/v2/models/pid/infer`, post('{"inputs":[]}'));
+    const pid = Number(/"data":\[(\d+)\]/.exec(text)?.[1]);
+    assert.ok(existsSync(`/proc/${pid}`));
+    await call(`${server.http}/v2/repository/models/pid/unload`, post('{}'));
+    for (let wait = 0; wait < 500 && existsSync(`/proc/${pid}`); wait++) await sleep(20);
+    assert.ok(!existsSync(`/proc/${pid}`));
   });
 
   for (const name of ['Decoupled', 'Cancelled']) {

@@ -17,7 +17,7 @@ import { DATA_TYPES, type DataType, ELEMENT_SIZE, encodeStrings, type Tensor } f
 import type { Backend, BackendInstance, BackendModel } from './contract.ts';
 import { createPluginLoader } from '../../cli/plugins.ts';
 import { createIdentityBackend } from './identity/index.ts';
-import { createNodeBackend } from './node/index.ts';
+import { createNodeBackend, createTfjsBackend } from './node/index.ts';
 import { createOnnxruntimeBackend } from './onnxruntime/index.ts';
 import { createFrameworkBackends, createPythonBackend } from './python/index.ts';
 
@@ -161,6 +161,12 @@ const IMPLEMENTATIONS: readonly Implementation[] = [
     skip: missingTools.includes('torch') && 'needs python3-torch',
   },
   {
+    name: 'tfjs',
+    create: createTfjsBackend,
+    types: ['BOOL', 'INT32', 'FP32', 'BYTES'],
+    file: (type, batch) => ({ 'model.json': graphModel(type, batch) }),
+  },
+  {
     name: 'tensorflow',
     create: () => framework('tensorflow'),
     types: ['FP32', 'INT32', 'BYTES'],
@@ -188,6 +194,28 @@ function nodeIdentity(type: OnnxType): string {
     inputs: { INPUT0: { type: '${type}', dims: [-1] } }, outputs: { OUTPUT0: { type: '${type}', dims: [-1] } },
     run: ({ inputs: { INPUT0 } }) => ({ OUTPUT0: { shape: INPUT0.shape, values: INPUT0.values } }),
   };`;
+}
+
+const GRAPH_TYPES: Readonly<Partial<Record<OnnxType, string>>> = {
+  BOOL: 'DT_BOOL',
+  INT32: 'DT_INT32',
+  FP32: 'DT_FLOAT',
+  BYTES: 'DT_STRING',
+};
+
+/** An identity of TensorFlow.js's, without weights. */
+function graphModel(type: OnnxType, batch: number): string {
+  const dtype = { type: GRAPH_TYPES[type] };
+  const dim = Array.from({ length: batch > 0 ? 2 : 1 }, () => ({ size: '-1' }));
+  const node = [
+    { name: 'INPUT0', op: 'Placeholder', attr: { dtype, shape: { shape: { dim } } } },
+    { name: 'OUTPUT0', op: 'Identity', input: ['INPUT0'], attr: { T: dtype } },
+  ];
+  return JSON.stringify({
+    format: 'graph-model',
+    modelTopology: { node, versions: { producer: 1 } },
+    weightsManifest: [],
+  });
 }
 
 const TENSORFLOW_TYPES: Readonly<Partial<Record<OnnxType, string>>> = {

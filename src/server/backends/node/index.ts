@@ -16,6 +16,7 @@ import { secondsSetting } from '../settings.ts';
 import { NodeInstance } from './instance.ts';
 export { LLAMA_FAMILIES } from './llama/metrics.ts';
 import { llamaSource } from './llama/source.ts';
+import { tfjsSource } from './tfjs/source.ts';
 import type { DescribedTensor, Description } from './messages.ts';
 import { ModelWorker, type ModelWorkerOptions, type Placement, PLACEMENTS } from './model-worker.ts';
 
@@ -35,6 +36,11 @@ export function createNodeBackend(): Backend {
 /** Runs GGUF models (`model.gguf`) with `node-llama-cpp`, each instance in a worker thread of its own. */
 export function createLlamaBackend(): Backend {
   return createScriptBackend('llama', llamaSource);
+}
+
+/** Runs TensorFlow.js graph models (`model.json`), each instance in a worker thread of its own. */
+export function createTfjsBackend(): Backend {
+  return createScriptBackend('tfjs', tfjsSource);
 }
 
 /** The module that serves a model, and parameters for it besides those of the configuration. */

@@ -47,7 +47,9 @@ export class RingReader {
 
   /** The next entry; sleeps until there is one. */
   read(): number {
-    Atomics.wait(this.cells, WRITTEN, this.next);
+    // The writer may be interrupted between its store and its notification: then that wakes a reader which has read
+    // the entry already, and there is nothing new.
+    while (Atomics.load(this.cells, WRITTEN) === this.next) Atomics.wait(this.cells, WRITTEN, this.next);
     const entry = this.cells[HEAD + (this.next & (ENTRIES - 1))] ?? MESSAGE;
     this.next = (this.next + 1) | 0;
     Atomics.store(this.cells, READ, this.next);
