@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -28,11 +28,12 @@ function repository(): TemporaryRepository {
   for (const [fixture, name] of [
     ['scripted', 'scripted'],
     ['scripted', 'other'],
-    ['scripted_decoupled', 'scripted_decoupled'],
+    ['scripted', 'scripted_decoupled'],
     ['completed', 'completed'],
   ] as const) {
     cpSync(join(FIXTURES, fixture), join(made.path, name), { recursive: true });
   }
+  appendFileSync(join(made.path, 'scripted_decoupled', 'config.pbtxt'), 'model_transaction_policy { decoupled: true }');
   made.model('large', { 'config.pbtxt': plain(), '1/model.py': IDENTITY });
   made.model('pid', {
     'config.pbtxt': 'backend: "python" output { name: "OUT" data_type: TYPE_INT32 dims: 1 }',
