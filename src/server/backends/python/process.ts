@@ -95,10 +95,6 @@ export class PythonProcess implements Worker {
     return started;
   }
 
-  get pid(): number | undefined {
-    return this.child.pid;
-  }
-
   /**
    * Asks for a step of the model's life, one at a time.
    * @throws INTERNAL with the model's error, or when the process dies or takes too long
@@ -133,7 +129,8 @@ export class PythonProcess implements Worker {
 
   /** Resolves when the process is gone. */
   async kill(): Promise<void> {
-    if (!this.ended) {
+    const { exitCode, signalCode } = this.child;
+    if (!this.ended && exitCode === null && signalCode === null) {
       const gone = new Promise<void>((resolve) => this.child.once('exit', () => resolve()));
       this.child.kill('SIGKILL');
       await gone;
