@@ -1,4 +1,5 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** What Node's stream handles have, and do not promise to keep. */
 interface StreamHandle {
@@ -20,7 +21,7 @@ const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 /**
  * Reads an accepted socket without allocating: Node otherwise makes a buffer of 64 KiB for every read, and freeing them
  * costs more than reading. Sockets can be made like that (`onread`), accepted ones cannot: so the connection is moved to
- * a new one. Where Node does not let it, the socket itself is read as usual.
+ * a new one. Where Node does not let it, and over TLS, the socket itself is read as usual.
  * @param accepted paused, from a server with `pauseOnConnect`
  * @param onBytes gets the bytes; they are written over when it returns
  * @returns the socket to use from now on
@@ -28,7 +29,7 @@ const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 export function readWithoutAllocating(accepted: Socket, onBytes: (chunk: Buffer) => void): Socket {
   const owner = accepted as unknown as HandleOwner;
   const handle = owner[HANDLE];
-  if (typeof handle?.useUserBuffer !== 'function') {
+  if (accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== 'function') {
     accepted.on('data', onBytes);
     accepted.resume();
     return accepted;

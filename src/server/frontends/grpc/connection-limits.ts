@@ -1,4 +1,5 @@
-import { constants, type ServerHttp2Session } from 'node:http2';
+import { ErrorCode } from '../../../protocol/http2/index.ts';
+import type { Http2Connection } from './http2/index.ts';
 
 /** What a connection may do and how it is watched, in milliseconds; 0 switches a rule off. */
 export interface ConnectionLimits {
@@ -20,51 +21,47 @@ export interface ConnectionLimits {
 
 /** Applies keep-alive, ping and age rules to one connection, as gRPC's own servers do. */
 export class ConnectionWatch {
-  private readonly session: ServerHttp2Session;
+  private readonly connection: Http2Connection;
   private readonly limits: ConnectionLimits;
   private readonly timers: NodeJS.Timeout[] = [];
   private lastPing = 0;
   private strikes = 0;
-  /** Calls in progress: counted by whoever opens and closes them. */
-  calls = 0;
 
-  constructor(session: ServerHttp2Session, limits: ConnectionLimits) {
-    this.session = session;
+  constructor(connection: Http2Connection, limits: ConnectionLimits) {
+    this.connection = connection;
     this.limits = limits;
-    const { keepaliveTime, maxPingStrikes, minPingInterval, maxAge } = limits;
-    if (keepaliveTime > 0) this.timers.push(setInterval(() => this.ask(), keepaliveTime));
-    if (maxPingStrikes > 0 && minPingInterval > 0) session.on('ping', () => this.pinged());
-    if (maxAge > 0) this.timers.push(setTimeout(() => this.retire(), maxAge));
-    for (const timer of this.timers) timer.unref();
-    session.on('close', () => {
-      for (const timer of this.timers) clearTimeout(timer);
-    });
+    const { keepaliveTime, maxAge } = limits;
+    if (keepaliveTime > 0) this.timers.push(setInterval(() => this.ask(), keepaliveTime).unref());
+    if (maxAge > 0) this.timers.push(setTimeout(() => this.retire(), maxAge).unref());
   }
 
-  private ask(): void {
-    const { session, limits } = this;
-    if (session.destroyed || (this.calls === 0 && !limits.keepaliveWithoutCalls)) return;
-    const timeout = setTimeout(() => session.destroy(), limits.keepaliveTimeout);
-    const sent = session.ping(() => clearTimeout(timeout));
-    if (!sent) clearTimeout(timeout);
+  /** The connection is gone. */
+  stop(): void {
+    for (const timer of this.timers) clearTimeout(timer);
   }
 
   /** A client that pings all the time is told to calm down and cut off. */
-  private pinged(): void {
-    const { session, limits } = this;
+  pinged(): void {
+    const { connection, limits } = this;
+    if (limits.maxPingStrikes === 0 || limits.minPingInterval === 0) return;
     const now = performance.now();
     const soon = now - this.lastPing < limits.minPingInterval && this.lastPing > 0;
     this.lastPing = now;
-    if (this.calls > 0 || !soon) this.strikes = 0;
-    else if (++this.strikes > limits.maxPingStrikes) {
-      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from('too_many_pings'));
-      session.destroy();
-    }
+    if (connection.active > 0 || !soon) this.strikes = 0;
+    else if (++this.strikes > limits.maxPingStrikes) connection.shut(ErrorCode.ENHANCE_YOUR_CALM, 'too_many_pings');
+  }
+
+  private ask(): void {
+    const { connection, limits } = this;
+    if (connection.active === 0 && !limits.keepaliveWithoutCalls) return;
+    const timeout = setTimeout(() => connection.destroy(), limits.keepaliveTimeout).unref();
+    connection.ping(() => clearTimeout(timeout));
+    this.timers.push(timeout);
   }
 
   private retire(): void {
-    const { session, limits } = this;
-    session.close();
-    if (limits.maxAgeGrace > 0) this.timers.push(setTimeout(() => session.destroy(), limits.maxAgeGrace).unref());
+    const { connection, limits } = this;
+    connection.drain();
+    if (limits.maxAgeGrace > 0) this.timers.push(setTimeout(() => connection.destroy(), limits.maxAgeGrace).unref());
   }
 }

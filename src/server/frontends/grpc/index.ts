@@ -1,3 +1,4 @@
 export type { ConnectionLimits } from './connection-limits.ts';
-export { listenGrpc, type TlsOptions } from './node-adapter.ts';
+export { listenGrpc } from './adapter.ts';
+export { type TlsOptions } from './http2/index.ts';
 export { createGrpcService } from './service.ts';

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http2';
 import { deflateSync, gzipSync } from 'node:zlib';
 
 /** How the answers of a call are compressed. */
@@ -13,10 +12,10 @@ const HEAD = 5;
 /** What the server may use for this client; `undefined` for nothing. */
 export function compressionFor(
   { compressionLevel }: { readonly compressionLevel: number },
-  headers: IncomingHttpHeaders,
+  headers: ReadonlyMap<string, string>,
 ): MessageCompression | undefined {
   if (compressionLevel === 0) return undefined;
-  const accepted = String(headers['grpc-accept-encoding'] ?? '');
+  const accepted = headers.get('grpc-accept-encoding') ?? '';
   const encoding = accepted.includes('gzip') ? 'gzip' : accepted.includes('deflate') ? 'deflate' : undefined;
   return encoding && { encoding, level: compressionLevel };
 }

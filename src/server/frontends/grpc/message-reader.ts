@@ -1,30 +1,31 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
 import { ServerError } from '../../../core/index.ts';
+import type { GrpcReceiver } from './call.ts';
 
 const PREFIX = 5;
 
 /** From this size on a message is received into one exactly sized SharedArrayBuffer. */
 const SHARED_MESSAGE_BYTES = 1024 * 1024;
 
-/**
- * Cuts a gRPC byte stream into messages. A message that lies in one chunk is passed on as a view; a longer one is
- * collected in a buffer of exactly its size.
- */
+/** Cuts the body of a gRPC call into messages, each in a buffer of exactly its size. */
 export class MessageReader {
   private readonly limit: number;
   private readonly encoding: string;
-  private readonly onMessage: (message: Buffer) => void;
+  private readonly receiver: Pick<GrpcReceiver, 'message'>;
   /** Bytes of an incomplete prefix or small message. */
   private partial: Buffer | undefined;
   private collecting: { readonly buffer: Buffer; filled: number; readonly compressed: boolean } | undefined;
 
-  constructor(limit: number, encoding: string, onMessage: (message: Buffer) => void) {
+  constructor(limit: number, encoding: string, receiver: Pick<GrpcReceiver, 'message'>) {
     this.limit = limit;
     this.encoding = encoding;
-    this.onMessage = onMessage;
+    this.receiver = receiver;
   }
 
-  /** @throws ServerError when the stream breaks the protocol or a limit */
+  /**
+   * @param chunk may be written over once this returns
+   * @throws ServerError when the stream breaks the protocol or a limit
+   */
   push(chunk: Buffer): void {
     let data = chunk;
     if (this.collecting) {
@@ -53,20 +54,15 @@ export class MessageReader {
         this.collecting = { buffer, filled, compressed };
         return;
       }
-      const message = data.subarray(PREFIX, PREFIX + length);
+      const message = Buffer.from(data.subarray(PREFIX, PREFIX + length));
       data = data.subarray(PREFIX + length);
       this.deliver(message, compressed);
     }
-    if (data.length > 0) this.partial = data;
-  }
-
-  /** Whether the stream stopped in the middle of a message. */
-  get incomplete(): boolean {
-    return this.collecting !== undefined || this.partial !== undefined;
+    if (data.length > 0) this.partial = Buffer.from(data);
   }
 
   private deliver(message: Buffer, compressed: boolean): void {
-    this.onMessage(compressed ? this.decompress(message) : message);
+    this.receiver.message(compressed ? this.decompress(message) : message);
   }
 
   private decompress(message: Buffer): Buffer {

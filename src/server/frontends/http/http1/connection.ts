@@ -9,6 +9,7 @@ import {
   TEXT_TYPE,
 } from '../../exchange.ts';
 import { kept, readWithoutAllocating } from '../../shared-read-buffer.ts';
+import { Turns } from '../../turns.ts';
 import type { BodyPool } from '../body-pool.ts';
 import { BodyError, compress, decompress, wantsCompression } from '../content-coding.ts';
 import { type BodyReader, createBodyReader, type ReceivedBody } from './body-reader.ts';
@@ -45,9 +46,6 @@ export interface ConnectionOptions {
   readonly logger: Logger;
 }
 
-/** After this many bytes of one body the other connections get their turn. */
-const TURN_BYTES = 256 * 1024;
-
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = Buffer.from('\r\n\r\n');
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
@@ -55,8 +53,7 @@ const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 /** One client's connection: requests one after the other, each answered before the next is looked at. */
 export class Connection {
   private readonly socket: Socket;
-  /** Bytes of bodies since other connections had their turn. */
-  private turn = 0;
+  private readonly turns: Turns;
   private readonly options: ConnectionOptions;
   private state: State = { kind: 'idle' };
   /** Seconds that the state may still last. */
@@ -76,6 +73,7 @@ export class Connection {
     this.options = options;
     const socket = readWithoutAllocating(accepted, (chunk) => this.received(chunk));
     this.socket = socket;
+    this.turns = new Turns(socket);
     socket.on('end', () => this.ended());
     socket.on('error', () => undefined);
     socket.on('close', () => this.closed());
@@ -109,22 +107,13 @@ export class Connection {
     if (state.kind === 'lingering' || state.kind === 'closed') return;
     if (state.kind === 'body') {
       this.takeBody(state, chunk);
-      this.takeTurn(chunk.length);
+      this.turns.took(chunk.length);
     } else {
       this.ahead = this.ahead.length === 0 ? chunk : Buffer.concat([this.ahead, chunk]);
       if (state.kind !== 'answering') this.next();
       else if (this.ahead.length > MAX_AHEAD_BYTES) this.socket.pause();
     }
     this.ahead = kept(this.ahead);
-  }
-
-  /** A long body is not read in one go. */
-  private takeTurn(bytes: number): void {
-    this.turn += bytes;
-    if (this.turn < TURN_BYTES) return;
-    this.turn = 0;
-    this.socket.pause();
-    setImmediate(() => this.socket.resume());
   }
 
   /** Looks for a request in what has come in. */
