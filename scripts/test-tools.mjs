@@ -1,7 +1,7 @@
-// What the tests need beside npm and Python packages: a real Prometheus, a real Redis, curl, and the real perf_analyzer.
+// What the tests need beside npm and Python packages: real servers and clients of other makers.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CACHE, run, step, works } from './lib.mjs';
+import { CACHE, ROOT, run, step, works } from './lib.mjs';
 import { pythonPath } from './setup.mjs';
 
 /** Command, Debian package, and how to see that it is there. */
@@ -14,6 +14,8 @@ const SYSTEM_TOOLS = [
     package: 'python3-torch',
     present: () => works('/usr/bin/python3', ['-c', 'import torch, numpy']),
   },
+  { name: 'nghttp', package: 'nghttp2-client', present: () => works('nghttp', ['--version']) },
+  { name: 'go', package: 'golang-go', present: () => works('go', ['version']) },
   { name: 'curl', package: 'curl', present: () => works('curl', ['--version']) },
   { name: 'libb64', package: 'libb64-0d', present: () => works('sh', ['-c', 'ldconfig -p | grep -q libb64.so.0d']) },
 ];
@@ -30,6 +32,7 @@ export function setupTestTools() {
   setupPerfAnalyzer();
   setupTensorflow();
   setupTorchScript();
+  if (works('go', ['version'])) setupGoTools();
   return SYSTEM_TOOLS.filter((tool) => !tool.present()).map((tool) => tool.name);
 }
 
@@ -62,6 +65,17 @@ function setupTensorflow() {
     '--no-cache-dir',
     TENSORFLOW,
   ]);
+  writeFileSync(join(folder, '.ready'), '');
+}
+
+/** h2spec, which tests HTTP/2 servers, and a gRPC client in Go: both built from `test/go`. */
+function setupGoTools() {
+  const folder = join(CACHE, 'go-tools');
+  if (existsSync(join(folder, '.ready'))) return;
+  step('building h2spec and a gRPC client in Go');
+  mkdirSync(folder, { recursive: true });
+  const programs = ['github.com/summerwind/h2spec/cmd/h2spec', './client'];
+  run('go', ['build', '-o', `${folder}/`, ...programs], { cwd: join(ROOT, 'test', 'go') });
   writeFileSync(join(folder, '.ready'), '');
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -22,6 +22,7 @@ import type { Restrictions } from '../../src/server/frontends/restrictions.ts';
 import { accumulatorModel } from '../fixtures/onnx-builder.ts';
 import { PLAIN_GRPC, startInProcess } from '../support/in-process-server.ts';
 import { pythonTest } from '../support/python.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { call, post, RunningServer } from '../support/running-server.ts';
 import { scriptedConfig } from '../support/scripted-backend.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
@@ -243,7 +244,7 @@ describe('keys, headers, TLS, compression', () => {
     'gRPC over TLS, with and without certificates of clients',
     { skip: missingTools.includes('openssl') },
     async () => {
-      const certs = makeCertificates();
+      const certs = makeCertificates(folder);
       const read = (name: string): Buffer => readFileSync(join(certs, name));
       const tls = { cert: read('server.crt'), key: read('server.key'), clientAuthorities: undefined };
       for (const [name, clientAuthorities] of [
@@ -628,58 +629,4 @@ function lifetime(url: string, use: (session: ReturnType<typeof connectHttp2>) =
     session.on('connect', () => use(session));
     session.on('close', () => resolve(performance.now() - start));
   });
-}
-
-/** An authority, and certificates of it for `localhost` and for a client. */
-function makeCertificates(): string {
-  const run = (...args: readonly string[]): void =>
-    void execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  writeFileSync(join(folder, 'san.ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1');
-  run(
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.crt',
-    '-subj',
-    '/CN=test-ca',
-    '-days',
-    '2',
-  );
-  for (const name of ['server', 'client']) {
-    run(
-      'req',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-      '-subj',
-      `/CN=${name}`,
-    );
-    run(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-out',
-      `${name}.crt`,
-      '-days',
-      '2',
-      '-extfile',
-      'san.ext',
-    );
-  }
-  return folder;
 }
