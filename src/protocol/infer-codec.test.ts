@@ -20,9 +20,22 @@ const decode = (
 ): ReturnType<typeof decodeInferRequest> =>
   decodeInferRequest(Buffer.from(toBinary(ModelInferRequestSchema, create(ModelInferRequestSchema, init))));
 
+/** Messages that protobuf does not allow. */
+const MALFORMED = {
+  'a field without a number': '000a0161',
+  'text that is not UTF-8': '0a02c328',
+  'a field cut off': '0a05616263',
+};
+
 const shape = fc.array(fc.nat({ max: 2 ** 40 }), { maxLength: 5 });
 
 describe('ModelInferRequest', () => {
+  for (const [what, hex] of Object.entries(MALFORMED)) {
+    test(`with ${what} is refused`, () => {
+      assert.throws(() => decodeInferRequest(Buffer.from(hex, 'hex')), /malformed protobuf message/);
+    });
+  }
+
   test('is decoded as generated code encodes it', () => {
     const input = fc.record({ name: fc.string(), shape, data: fc.uint8Array({ maxLength: 64 }) });
     fc.assert(

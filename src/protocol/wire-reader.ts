@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { invalidArgument } from '../core/index.ts';
 
 export const WIRE_VARINT = 0;
@@ -22,7 +23,10 @@ export class WireReader {
 
   /** The next field's tag (`number << 3 | wire type`), or 0 at the end of the message. */
   tag(): number {
-    return this.offset >= this.end ? 0 : this.varint();
+    if (this.offset >= this.end) return 0;
+    const tag = this.varint();
+    if (tag < 8 || tag > 0xff_ff_ff_ff) throw malformed(`a field cannot have the tag ${tag}`);
+    return tag;
   }
 
   done(): boolean {
@@ -73,11 +77,16 @@ export class WireReader {
     return this.varint() !== 0;
   }
 
+  /** Text; protobuf's strings are UTF-8 and nothing else. */
   string(): string {
     const length = this.length();
     const start = this.offset;
     this.offset += length;
-    return this.buffer.toString('utf8', start, this.offset);
+    const text = this.buffer.toString('utf8', start, this.offset);
+    // What cannot be decoded becomes the replacement character, which may also have been sent as such.
+    if (text.includes('\ufffd') && !isUtf8(this.buffer.subarray(start, this.offset)))
+      throw malformed('text that is not UTF-8');
+    return text;
   }
 
   bytes(): Buffer {

@@ -165,8 +165,12 @@ describe('HTTP/2 clients of other makers', () => {
     const file = join(folder, 'request');
     writeFileSync(file, grpcFrame(request(16)));
     const load = await program('h2load', [
-      ...['-n', '5000', '-c', '8', '-m', '20', '-d', file],
-      ...['-H', 'content-type: application/grpc', `http://${server.grpc}${INFER}`],
+      '-n5000',
+      '-c8',
+      '-m20',
+      `--data=${file}`,
+      '-Hcontent-type: application/grpc',
+      `http://${server.grpc}${INFER}`,
     ]);
     assert.match(load.output.toString(), /5000 succeeded, 0 failed, 0 errored, 0 timeout/);
   });

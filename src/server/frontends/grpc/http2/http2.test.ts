@@ -186,15 +186,15 @@ describe('HTTP/2 connections', () => {
   });
 
   test('a client that gives a request up cancels it, and one that goes away all of its own', async () => {
-    const before = told.cancelled;
+    const cancelled = told.cancelled;
     const client = await open();
     client.send(client.request(1, '/hold', false), client.request(3, '/hold', true), client.request(5, '/hold', true));
     client.send(resetFrame(1, ErrorCode.CANCEL), client.request(7, '/echo', true));
     await client.end(7);
-    assert.equal(told.cancelled, before + 1);
+    assert.equal(told.cancelled, cancelled + 1);
     client.socket.destroy();
-    for (let wait = 0; wait < 200 && told.cancelled < before + 3; wait++) await sleep(5);
-    assert.equal(told.cancelled, before + 3);
+    for (let wait = 0; wait < 200 && told.cancelled < cancelled + 3; wait++) await sleep(5);
+    assert.equal(told.cancelled, cancelled + 3);
   });
 
   test('an answer that does not wait for the body tells the client to stop, and what still comes is not looked at', async () => {

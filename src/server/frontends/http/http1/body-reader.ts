@@ -1,6 +1,6 @@
 import type { BodyPool } from '../body-pool.ts';
 import { BodyError, tooLarge } from '../content-coding.ts';
-import { type Framing, MessageError } from './head.ts';
+import { type Framing, MessageError, parseField } from './head.ts';
 
 /** Bodies from this size on are received into one exactly sized buffer out of a pool. */
 const POOLED_BODY_BYTES = 16 * 1024;
@@ -76,7 +76,7 @@ type Expecting =
   | { readonly kind: 'end of data'; left: number }
   | { readonly kind: 'trailers' };
 
-/** A chunked body (RFC 9112, section 7.1). Extensions and trailers are read over. */
+/** A chunked body (RFC 9112, section 7.1). What extensions and trailers say is not looked at. */
 class ChunkedReader implements BodyReader {
   private readonly limit: number;
   private readonly parts: Buffer[] = [];
@@ -154,7 +154,10 @@ class ChunkedReader implements BodyReader {
   private takeTrailer(line: string): void {
     this.trailerBytes += line.length;
     if (this.trailerBytes > MAX_TRAILER_BYTES) throw new MessageError(431, 'the trailers are too long');
-    if (line !== '\r\n') return;
+    if (line !== '\r\n') {
+      parseField(line.slice(0, -2), 'trailer');
+      return;
+    }
     const [only] = this.parts;
     const body = this.parts.length === 1 && only ? only : Buffer.concat(this.parts);
     this.received = { body, pooled: undefined };

@@ -33,7 +33,8 @@ export class MessageError extends Error {
 /** Most headers of one message. */
 export const MAX_HEADERS = 256;
 
-const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
+/** The target is a path, a whole URL, or `*` (RFC 9112, section 3.2); no one connects through this server. */
+const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (\/[\x21-\x7e]*|https?:\/\/[\x21-\x7e]+|\*) HTTP\/(\d)\.(\d)$/;
 const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
 // oxlint-disable-next-line no-control-regex -- these are what it looks for
 const FORBIDDEN = /[\x00-\x08\x0a-\x1f\x7f]/;
@@ -65,7 +66,7 @@ export function parseHead(text: string): RequestHead {
   }
   for (let index = 1; index < lines.length; index++) {
     const line = lines[index] ?? '';
-    const [, name = '', value = ''] = FORBIDDEN.test(line) ? refuse('header') : (HEADER.exec(line) ?? refuse('header'));
+    const [name, value] = parseField(line, 'header');
     raw.push(name, value);
     const key = name.toLowerCase();
     const earlier = headers.get(key);
@@ -84,6 +85,16 @@ export function parseHead(text: string): RequestHead {
     keepAlive: minor === '1' ? !hasToken(connection, 'close') : hasToken(connection, 'keep-alive'),
     expectsContinue: expectation(headers, minor),
   };
+}
+
+/**
+ * Name and value of a field, in a head or among the trailers.
+ * @param line without its end
+ * @throws MessageError naming `part` when it is malformed
+ */
+export function parseField(line: string, part: string): readonly [name: string, value: string] {
+  const [, name = '', value = ''] = FORBIDDEN.test(line) ? refuse(part) : (HEADER.exec(line) ?? refuse(part));
+  return [name, value];
 }
 
 function refuse(part: string): never {

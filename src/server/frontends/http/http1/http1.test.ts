@@ -151,6 +151,12 @@ describe('HTTP/1.1', () => {
     ['a chunk without a size', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\r\n', 400],
     ['a chunk that is longer', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n', 400],
     ['chunks with line feeds alone', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\n', 400],
+    [
+      'a carriage return in a trailer',
+      'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: u\rv\r\n\r\n',
+      400,
+    ],
+    ['a target that is no path', 'GET example HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     ['another version', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n', 505],
     ['another protocol', 'hello\r\n\r\n', 400],
     ['another expectation', 'GET / HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n', 417],
