@@ -96,7 +96,7 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
     multiple: true,
     defaultText: 'none',
     group: 'Models',
-    help: 'BACKEND,KEY=VALUE: a setting for one backend, for all without BACKEND. onnxruntime takes default-max-batch-size and its session parameters; python, pytorch, tensorflow and tensorrt take python (the interpreter), stub-timeout-seconds and execute-timeout-seconds; node takes load-timeout-seconds and execute-timeout-seconds.',
+    help: 'BACKEND,KEY=VALUE: a setting for one backend, for all without BACKEND. onnxruntime takes default-max-batch-size and its session parameters; python, pytorch, tensorflow and tensorrt take python (the interpreter), stub-timeout-seconds and execute-timeout-seconds; node, llama and tfjs take load-timeout-seconds and execute-timeout-seconds, llama and tfjs also module-directory (where their npm package is).',
   },
   {
     name: 'strict-devices',

@@ -13,6 +13,7 @@ import {
 } from '../../../protocol/index.ts';
 import type { Backend, BackendModel, ModelContext } from '../contract.ts';
 import { secondsSetting } from '../settings.ts';
+import { createSupervisedModel } from '../supervised-model.ts';
 import { NodeInstance } from './instance.ts';
 export { LLAMA_FAMILIES } from './llama/metrics.ts';
 import { llamaSource } from './llama/source.ts';
@@ -74,11 +75,9 @@ async function loadModel(context: ModelContext, { file, parameters }: ScriptSour
     server,
     timeoutMs: secondsSetting(context, 'load-timeout-seconds', DEFAULT_TIMEOUT_SECONDS) * 1000,
   };
-  const executionLimitMs = secondsSetting(context, 'execute-timeout-seconds', 0, 'EXECUTE_TIMEOUT_SECONDS') * 1000;
   const first = await ModelWorker.start(options).catch((error: unknown) => {
     throw internalError(toServerError(error).message);
   });
-  let spare: ModelWorker | undefined = first.worker;
   try {
     if (context.autoComplete) complete(config, first.description);
     check(config, first.description);
@@ -86,40 +85,12 @@ async function loadModel(context: ModelContext, { file, parameters }: ScriptSour
     await first.worker.kill();
     throw error;
   }
-  const instances: NodeInstance[] = [];
-  return {
-    get ready() {
-      return instances.some((instance) => instance.ready);
-    },
-    async createInstance(spec) {
-      const start = async (): Promise<ModelWorker> => {
-        const reused = spare;
-        spare = undefined;
-        const worker = reused ?? (await ModelWorker.start(options)).worker;
-        try {
-          await worker.load();
-        } catch (error) {
-          await worker.kill();
-          throw error;
-        }
-        return worker;
-      };
-      const decoupled = config.modelTransactionPolicy?.decoupled ?? false;
-      const instance = new NodeInstance({
-        name: spec.name,
-        model: config.name,
-        decoupled,
-        logger,
-        executionLimitMs,
-        start,
-      });
-      instances.push(await instance.start());
-      return instance;
-    },
-    async [Symbol.asyncDispose]() {
-      await spare?.kill();
-    },
-  };
+  return createSupervisedModel(context, {
+    first: first.worker,
+    launch: async () => (await ModelWorker.start(options)).worker,
+    prepare: (worker) => worker.load(),
+    createInstance: (instance) => new NodeInstance(instance),
+  });
 }
 
 function modelFile({ config, versionPath, version }: ModelContext): string {

@@ -15,12 +15,11 @@ export class NodeInstance extends SupervisedInstance<ModelWorker> {
 
   protected attach(worker: ModelWorker): void {
     worker.onMessage = (message) => this.received(message);
-    this.poll = setInterval(() => this.tellCancelled(worker), CANCEL_POLL_MS);
-    this.poll.unref();
   }
 
   protected override detach(): void {
     clearInterval(this.poll);
+    this.poll = undefined;
     this.told.clear();
   }
 
@@ -38,6 +37,7 @@ export class NodeInstance extends SupervisedInstance<ModelWorker> {
       };
     });
     worker.send({ kind: 'execute', requests }, transfer);
+    this.poll ??= setInterval(() => this.tellCancelled(worker), CANCEL_POLL_MS).unref();
   }
 
   protected deathNotice(reason: string): string {
@@ -76,7 +76,7 @@ export class NodeInstance extends SupervisedInstance<ModelWorker> {
       this.told.add(number);
       worker.send({ kind: 'cancel', number });
     }
-    if (open.length === 0) this.told.clear();
+    if (open.length === 0) this.detach();
   }
 }
 

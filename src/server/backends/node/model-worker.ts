@@ -1,7 +1,8 @@
 import { createInterface } from 'node:readline';
 import { Worker as Thread } from 'node:worker_threads';
-import { errorMessage, internalError, type Logger, type ServerError, workerUrl } from '../../../core/index.ts';
+import { errorMessage, internalError, type Logger, workerUrl } from '../../../core/index.ts';
 import type { ServerAccess } from '../contract.ts';
+import { AwaitedAnswer } from '../awaited-answer.ts';
 import type { Worker } from '../supervised-instance.ts';
 import { Calls } from './calls.ts';
 import { applyMetric } from './model-metrics.ts';
@@ -25,7 +26,7 @@ export class ModelWorker implements Worker {
   private readonly options: ModelWorkerOptions;
   private readonly thread: Thread | undefined;
   private readonly runner: Runner | undefined;
-  private pending: { resolve(message: FromWorker): void; reject(error: ServerError): void } | undefined;
+  private readonly answer: AwaitedAnswer<FromWorker>;
   private readonly calls: Calls;
   private ended = false;
   onMessage: (message: ExecutionMessage) => void = () => undefined;
@@ -33,6 +34,7 @@ export class ModelWorker implements Worker {
 
   private constructor(options: ModelWorkerOptions) {
     this.options = options;
+    this.answer = new AwaitedAnswer(options.timeoutMs);
     this.calls = new Calls(options.server, (message) => this.send(message));
     if (options.placement === 'inline') {
       this.runner = new Runner(options.runner, (message) => this.received(message));
@@ -61,7 +63,7 @@ export class ModelWorker implements Worker {
   static async start(options: ModelWorkerOptions): Promise<{ worker: ModelWorker; description: Description }> {
     const worker = new ModelWorker(options);
     try {
-      const answer = worker.answer('load');
+      const answer = worker.answer.wait('load');
       void worker.runner?.open();
       const message = await answer;
       if (message.kind !== 'described') throw internalError(`unexpected '${message.kind}' from a model`);
@@ -74,7 +76,7 @@ export class ModelWorker implements Worker {
 
   /** Calls the model's `load`. */
   async load(): Promise<void> {
-    const answer = this.answer('load');
+    const answer = this.answer.wait('load');
     this.send({ kind: 'load' });
     await answer;
   }
@@ -91,7 +93,7 @@ export class ModelWorker implements Worker {
 
   async end(): Promise<void> {
     try {
-      const answer = this.answer('unload');
+      const answer = this.answer.wait('unload');
       this.send({ kind: 'end' });
       await answer;
     } catch (error) {
@@ -104,38 +106,15 @@ export class ModelWorker implements Worker {
     await this.thread?.terminate();
   }
 
-  private answer(what: string): Promise<FromWorker> {
-    const { timeoutMs } = this.options;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.pending = undefined;
-        reject(internalError(`'${what}' took longer than ${timeoutMs / 1000} s`));
-      }, timeoutMs);
-      this.pending = {
-        resolve: (message) => {
-          clearTimeout(timer);
-          resolve(message);
-        },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
-      };
-    });
-  }
-
   private received(message: FromWorker): void {
-    const { pending } = this;
     switch (message.kind) {
       case 'described':
       case 'loaded':
       case 'ended':
-        this.pending = undefined;
-        pending?.resolve(message);
+        this.answer.resolve(message);
         return;
       case 'failed':
-        this.pending = undefined;
-        pending?.reject(internalError(message.error));
+        this.answer.reject(internalError(message.error));
         return;
       case 'executed':
       case 'response':
@@ -164,7 +143,7 @@ export class ModelWorker implements Worker {
     if (this.ended) return;
     this.ended = true;
     this.calls.close();
-    this.pending?.reject(internalError(reason));
+    this.answer.reject(internalError(reason));
     this.onExit(reason);
   }
 }

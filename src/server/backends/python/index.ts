@@ -4,6 +4,7 @@ import { type ModelConfig, modelConfigFromJson, modelConfigToJson } from '../../
 import { modelFilenameFor } from '../../../repository/index.ts';
 import type { Backend, BackendModel, InstanceSpec, ModelContext } from '../contract.ts';
 import { secondsSetting } from '../settings.ts';
+import { createSupervisedModel } from '../supervised-model.ts';
 import { findInterpreter, type Interpreter } from './interpreter.ts';
 import { PythonInstance } from './instance.ts';
 import { PythonProcess } from './process.ts';
@@ -50,12 +51,9 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
   const { config } = context;
   const properties = options.check?.(context);
   const timeoutMs = secondsSetting(context, 'stub-timeout-seconds', DEFAULT_TIMEOUT_SECONDS) * 1000;
-  const executionLimitMs = secondsSetting(context, 'execute-timeout-seconds', 0, 'EXECUTE_TIMEOUT_SECONDS') * 1000;
   const interpreter = await findInterpreter(context);
   const launch = (): Promise<PythonProcess> => startProcess(context, interpreter, timeoutMs);
   const first = await launch();
-  let spare: PythonProcess | undefined = first;
-  const instances: PythonInstance[] = [];
   try {
     const completed = await first.ask(loadMessage(context, options));
     if (completed !== null && completed !== undefined) complete(config, modelConfigFromJson(JSON.stringify(completed)));
@@ -63,43 +61,24 @@ async function loadModel(context: ModelContext, options: PythonBackendOptions): 
     await first.kill();
     throw internalError(toServerError(error).message);
   }
-  return {
-    ...(properties ? { properties } : {}),
-    get ready() {
-      return instances.some((instance) => instance.ready);
+  return createSupervisedModel(context, {
+    properties,
+    first,
+    async launch(spec) {
+      const process = await launch();
+      try {
+        await process.ask({ ...loadMessage(context, options, spec), autoComplete: false });
+      } catch (error) {
+        await process.kill();
+        throw error;
+      }
+      return process;
     },
-    async createInstance(spec) {
-      const start = async (): Promise<PythonProcess> => {
-        const reused = spare;
-        spare = undefined;
-        const process = reused ?? (await launch());
-        try {
-          if (!reused) await process.ask({ ...loadMessage(context, options, spec), autoComplete: false });
-          await process.ask(initMessage(context, spec));
-        } catch (error) {
-          await process.kill();
-          throw error;
-        }
-        return process;
-      };
-      const { logger } = context;
-      const decoupled = config.modelTransactionPolicy?.decoupled ?? false;
-      const instanceOptions = {
-        name: spec.name,
-        model: config.name,
-        decoupled,
-        logger,
-        executionLimitMs,
-        start,
-      };
-      const instance = await new PythonInstance(instanceOptions).start();
-      instances.push(instance);
-      return instance;
+    async prepare(process, spec) {
+      await process.ask(initMessage(context, spec));
     },
-    async [Symbol.asyncDispose]() {
-      await spare?.kill();
-    },
-  };
+    createInstance: (instance) => new PythonInstance(instance),
+  });
 }
 
 function startProcess(context: ModelContext, interpreter: Interpreter, timeoutMs: number): Promise<PythonProcess> {

@@ -3,8 +3,9 @@ import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { internalError, type Logger, type ServerError } from '../../../core/index.ts';
+import { internalError, type Logger } from '../../../core/index.ts';
 import type { ServerAccess } from '../contract.ts';
+import { AwaitedAnswer } from '../awaited-answer.ts';
 import type { Worker } from '../supervised-instance.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
 import { type ExecutionMessage, type FromProcess, isQuestion } from './messages.ts';
@@ -28,9 +29,6 @@ export interface ProcessOptions {
 
 const LAST_WORDS_MS = 500;
 
-/** The answer to `load`, `init` or `end`. */
-type Pending = { resolve(value: unknown): void; reject(error: ServerError): void };
-
 /** A Python process with one model, and the way to talk to it. */
 export class PythonProcess implements Worker {
   readonly inputs: WrittenRegion;
@@ -38,7 +36,8 @@ export class PythonProcess implements Worker {
   private readonly options: ProcessOptions;
   private readonly child: ChildProcess;
   private readonly socket: Socket;
-  private pending: Pending | undefined;
+  /** To `load`, `init` or `end`. */
+  private readonly answer: AwaitedAnswer<unknown>;
   /** Pieces of the outputs' memory that were read since the last message. */
   private readonly read: number[] = [];
   private readonly questions: Questions;
@@ -51,6 +50,7 @@ export class PythonProcess implements Worker {
 
   private constructor(options: ProcessOptions) {
     this.options = options;
+    this.answer = new AwaitedAnswer(options.timeoutMs);
     this.inputs = new WrittenRegion(options.logger);
     this.outputs = new ReadRegion(options.logger);
     const path = [WORKER_FOLDER, options.env['PYTHONPATH'] ?? process.env['PYTHONPATH']].filter(Boolean).join(':');
@@ -84,7 +84,7 @@ export class PythonProcess implements Worker {
   static async start(options: ProcessOptions): Promise<PythonProcess> {
     const started = new PythonProcess(options);
     try {
-      await started.answer('start');
+      await started.answer.wait('start');
     } catch (error) {
       await started.kill();
       throw error;
@@ -100,7 +100,7 @@ export class PythonProcess implements Worker {
    * @throws INTERNAL with the model's error, or when the process dies or takes too long
    */
   async ask(meta: { readonly k: 'load' | 'init' | 'end' } & Readonly<Record<string, unknown>>): Promise<unknown> {
-    const answer = this.answer(meta.k === 'end' ? 'finalize' : meta.k);
+    const answer = this.answer.wait(meta.k === 'end' ? 'finalize' : meta.k);
     this.send(meta);
     return answer;
   }
@@ -139,29 +139,6 @@ export class PythonProcess implements Worker {
     this.outputs.close();
   }
 
-  private answer(what: string): Promise<unknown> {
-    const { timeoutMs } = this.options;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.settle()?.reject(internalError(`'${what}' took longer than ${timeoutMs / 1000} s`)),
-        timeoutMs,
-      );
-      const settled = <T>(call: (value: T) => void): ((value: T) => void) => {
-        return (value) => {
-          clearTimeout(timer);
-          call(value);
-        };
-      };
-      this.pending = { resolve: settled(resolve), reject: settled(reject) };
-    });
-  }
-
-  private settle(): Pending | undefined {
-    const { pending } = this;
-    this.pending = undefined;
-    return pending;
-  }
-
   private received(message: FromProcess, payload: Buffer): void {
     if (message.f) this.inputs.release(message.f);
     if (isQuestion(message)) {
@@ -174,14 +151,14 @@ export class PythonProcess implements Worker {
         this.onMessage(message, payload);
         return;
       case 'ready':
-        this.settle()?.resolve(undefined);
+        this.answer.resolve(undefined);
         return;
       case 'fatal':
-        this.settle()?.reject(internalError(message.e));
+        this.answer.reject(internalError(message.e));
         return;
       case 'done':
-        if (message.e === undefined) this.settle()?.resolve(message.v);
-        else this.settle()?.reject(internalError(message.e));
+        if (message.e === undefined) this.answer.resolve(message.v);
+        else this.answer.reject(internalError(message.e));
         return;
       case 'stop':
         this.questions.stop(message.n);
@@ -207,7 +184,7 @@ export class PythonProcess implements Worker {
     if (this.ended) return;
     this.ended = true;
     this.questions.close();
-    this.settle()?.reject(internalError(reason));
+    this.answer.reject(internalError(reason));
     this.onExit(reason);
   }
 
