@@ -59,7 +59,8 @@ function decode(bytes: Buffer): Decoded | undefined {
 
 function generated(bytes: Buffer): ModelInferRequest | undefined {
   try {
-    return fromBinary(ModelInferRequestSchema, bytes);
+    // Fields of a wrong kind are unknown to us and known to it: without them there is one meaning.
+    return fromBinary(ModelInferRequestSchema, bytes, { readUnknownFields: false });
   } catch {
     return undefined;
   }
