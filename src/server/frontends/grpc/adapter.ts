@@ -53,7 +53,7 @@ export async function listenGrpc(service: GrpcService, options: GrpcServerOption
     if (connections.keepaliveWithoutCalls || connections.maxAge > 0) queueMicrotask(watching);
     return {
       request(stream, head) {
-        watching();
+        watching().called();
         return serve(service, options, stream, head);
       },
       pinged: () => watching().pinged(),

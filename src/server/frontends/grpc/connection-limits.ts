@@ -40,6 +40,12 @@ export class ConnectionWatch {
     for (const timer of this.timers) clearTimeout(timer);
   }
 
+  /** A call has come: what was pinged before it does not count, as in gRPC's own servers. */
+  called(): void {
+    this.lastPing = 0;
+    this.strikes = 0;
+  }
+
   /** A client that pings all the time is told to calm down and cut off. */
   pinged(): void {
     const { connection, limits } = this;
