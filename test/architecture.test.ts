@@ -13,6 +13,8 @@ const LAYERS: readonly (readonly [string, number])[] = [
   ['tensor', 1],
   ['protocol', 2],
   ['repository', 3],
+  ['client', 3],
+  ['perf', 4],
   ['server/backends', 4],
   ['server/schedulers', 5],
   ['server/engine', 6],

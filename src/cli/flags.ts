@@ -13,6 +13,8 @@ export interface FlagSpec {
   readonly kind: FlagKind;
   /** May be given several times. */
   readonly multiple?: boolean;
+  /** One letter, for `-x VALUE` or `-xVALUE`. */
+  readonly short?: string;
   /** Other names for the same flag. */
   readonly aliases?: readonly string[];
   readonly choices?: readonly string[];
@@ -80,8 +82,9 @@ export function parseFlags(
   const byName = new Map<string, FlagSpec>();
   for (const spec of specs) for (const name of [spec.name, ...(spec.aliases ?? [])]) byName.set(name, spec);
   const values = new FlagValues();
-  for (let index = 0; index < argv.length; index++) {
-    const word = argv[index] ?? '';
+  const words = spellOut(argv, specs);
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? '';
     if (!word.startsWith('--')) throw new UsageError(`unexpected argument '${word}': flags start with --`);
     const equals = word.indexOf('=');
     const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
@@ -92,7 +95,7 @@ export function parseFlags(
       throw new UsageError(`unknown flag --${name}${didYouMean(name, byName.keys())}`);
     }
     let value = equals < 0 ? undefined : word.slice(equals + 1);
-    const next = argv[index + 1];
+    const next = words[index + 1];
     if (value === undefined && spec.kind === 'switch') value = 'true';
     else if (value === undefined && next !== undefined && !next.startsWith('--')) {
       value = next;
@@ -103,6 +106,33 @@ export function parseFlags(
     values.add(spec.name, value);
   }
   return values;
+}
+
+/** Long names in place of single letters. */
+function spellOut(argv: readonly string[], specs: readonly FlagSpec[]): readonly string[] {
+  const byLetter = new Map(specs.flatMap((spec) => (spec.short === undefined ? [] : [[spec.short, spec] as const])));
+  if (byLetter.size === 0) return argv;
+  const words: string[] = [];
+  for (let index = 0; index < argv.length; index++) {
+    const word = argv[index] ?? '';
+    const spec = /^-[^-]/.test(word) ? byLetter.get(word[1] ?? '') : undefined;
+    if (!spec) {
+      if (/^-[^-\d]/.test(word)) throw new UsageError(`unknown flag ${word}`);
+      words.push(word);
+      continue;
+    }
+    const rest = word.slice(2).replace(/^=/, '');
+    if (spec.kind === 'switch') {
+      words.push(`--${spec.name}`);
+      // Switches may be written together.
+      if (rest !== '') words.push(...spellOut([`-${rest}`], specs));
+      continue;
+    }
+    const value = rest === '' ? argv[++index] : rest;
+    if (value === undefined) throw new UsageError(`${word} needs a value`);
+    words.push(`--${spec.name}=${value}`);
+  }
+  return words;
 }
 
 function checkValue(spec: FlagSpec, name: string, value: string): void {
@@ -150,7 +180,8 @@ export function formatFlags(specs: readonly FlagSpec[]): string {
   for (const [group, members] of groups) {
     const lines = members.map((spec) => {
       const value = spec.kind === 'switch' ? '' : `=<${spec.choices ? spec.choices.join('|') : spec.kind}>`;
-      return `  --${spec.name}${value}\n      ${spec.help} [default: ${spec.defaultText}]`;
+      const letter = spec.short === undefined ? '' : `-${spec.short}, `;
+      return `  ${letter}--${spec.name}${value}\n      ${spec.help} [default: ${spec.defaultText}]`;
     });
     sections.push(`${group}:\n${lines.join('\n')}`);
   }

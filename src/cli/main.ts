@@ -4,6 +4,7 @@ import { compatCommand } from './compat.ts';
 import { explainCommand } from './explain.ts';
 import { UsageError } from './flags.ts';
 import { newCommand } from './new-model.ts';
+import { perfCommand } from './perf.ts';
 import { GOODPUT_DEFAULTS, serveCommand, TRITON_DEFAULTS } from './serve.ts';
 import { packageVersion } from './version.ts';
 
@@ -12,6 +13,7 @@ const USAGE = `Usage: goodput COMMAND [flags]
 Commands:
   serve         Serve model repositories over KServe v2 HTTP and gRPC
   tritonserver  The same with tritonserver's own defaults
+  perf -m MODEL Measure a model on a server: throughput, latencies, where the time goes
   explain batching MODEL
                 Why the batches of a running model had the sizes they had
   new model DIR/NAME
@@ -19,15 +21,17 @@ Commands:
   compat DIR    Write tritonserver, perf_analyzer, ... scripts that call goodput
   version       Print the version
 
-'goodput serve --help' lists its flags.
+'goodput serve --help' and 'goodput perf --help' list their flags.
 `;
 
 /** Names that scripts may call through `goodput compat` and that this version does not have. */
-const ABSENT_TOOLS: ReadonlySet<string> = new Set(['perf_analyzer', 'model-analyzer', 'genai-perf']);
+const ABSENT_TOOLS: ReadonlySet<string> = new Set(['model-analyzer', 'genai-perf']);
 
 const COMMANDS: Readonly<Record<string, (argv: readonly string[]) => number | Promise<number>>> = {
   serve: (argv) => serveCommand(argv, GOODPUT_DEFAULTS),
   tritonserver: (argv) => serveCommand(argv, TRITON_DEFAULTS),
+  perf: perfCommand,
+  perf_analyzer: perfCommand,
   explain: explainCommand,
   new: newCommand,
   compat: compatCommand,

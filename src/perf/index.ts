@@ -1,0 +1,15 @@
+export { csvReport } from './csv.ts';
+export {
+  DISTRIBUTIONS,
+  type InputSource,
+  type LoadMode,
+  type Measuring,
+  type PerfOptions,
+  PROTOCOLS,
+  type Protocol,
+  type Range,
+} from './options.ts';
+export { PerfError } from './perf-error.ts';
+export { profileExport } from './profile-export.ts';
+export { levelText, type LevelResult, levelTitle, settingsText, summaryText, windowText } from './report.ts';
+export { type PerfEvents, type PerfRun, runPerf } from './run.ts';
