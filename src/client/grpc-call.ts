@@ -11,8 +11,20 @@ export function grpcHeaders(
   metadata: readonly (readonly [string, string])[],
 ): readonly string[] {
   return [
-    ...[':method', 'POST', ':scheme', tls ? 'https' : 'http', ':path', path, ':authority', `${host}:${port}`],
-    ...['content-type', 'application/grpc', 'te', 'trailers', 'user-agent', 'goodput'],
+    ':method',
+    'POST',
+    ':scheme',
+    tls ? 'https' : 'http',
+    ':path',
+    path,
+    ':authority',
+    `${host}:${port}`,
+    'content-type',
+    'application/grpc',
+    'te',
+    'trailers',
+    'user-agent',
+    'goodput',
     ...metadata.flatMap(([name, value]) => [name.toLowerCase(), value]),
   ];
 }
@@ -48,7 +60,7 @@ export class GrpcAnswer implements StreamEvents {
     }
     for (let index = 0; index + 1 < fields.length; index += 2) {
       const value = fields[index + 1] ?? '';
-      switch (fields[index]) {
+      switch (fields[index] ?? '') {
         case 'grpc-status':
           this.status = value;
           break;

@@ -154,7 +154,7 @@ function readStatistics(json: Json): ModelStatistics {
   const inference = (json['inference_stats'] ?? {}) as Readonly<Record<string, Partial<Duration> | undefined>>;
   const durations = DURATIONS.map((name) => {
     const { count = 0, ns = 0 } = inference[name] ?? {};
-    return [name, { count: Number(count), ns: Number(ns) }];
+    return [name, { count, ns }];
   });
   return {
     name: String(json['name']),

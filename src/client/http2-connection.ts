@@ -322,7 +322,7 @@ export class Http2ClientConnection implements FrameSink {
     this.state = 'closed';
     const { host, port } = this.endpoint;
     const error = new ClientError('closed', `the connection to ${host}:${port} broke: ${reason}`);
-    for (const id of [...this.streams.keys()]) this.fail(id, error);
+    for (const id of this.streams.keys()) this.fail(id, error);
     this.socket.destroy();
   }
 

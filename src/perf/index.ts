@@ -12,4 +12,4 @@ export {
 export { PerfError } from './perf-error.ts';
 export { profileExport } from './profile-export.ts';
 export { levelText, type LevelResult, levelTitle, settingsText, summaryText, windowText } from './report.ts';
-export { type PerfEvents, type PerfRun, runPerf } from './run.ts';
+export { type PerfRun, runPerf } from './run.ts';

@@ -76,6 +76,7 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   const { options, client, model } = context;
   const { measuring } = options;
   context.collector?.take();
+  await context.collector?.sample();
   const windows: Window[] = [];
   const snapshots: (ServerSnapshot | undefined)[] = [await takeSnapshot(client, model)];
   begin();

@@ -27,8 +27,7 @@ export class MetricsCollector {
   constructor(endpoint: Endpoint, path: string, intervalMs: number) {
     this.endpoint = endpoint;
     this.path = path;
-    void this.poll();
-    this.timer = setInterval(() => void this.poll(), intervalMs);
+    this.timer = setInterval(() => void this.sample(), intervalMs);
   }
 
   /** Values since this was last called. */
@@ -48,7 +47,8 @@ export class MetricsCollector {
     this.connection?.close();
   }
 
-  private async poll(): Promise<void> {
+  /** Looks once. */
+  async sample(): Promise<void> {
     try {
       if (this.connection && !this.connection.usable && !this.connection.closed) return;
       if (!this.connection?.usable) this.connection = await Http1Connection.connect(this.endpoint);

@@ -54,7 +54,14 @@ export async function runPerf(options: PerfOptions, events: PerfEvents, signal: 
     transport = createTransport(model, options);
     const open = transport;
     events.began(model);
-    const context = { client, model, options, collector, signal, onWindow: events.window };
+    const context = {
+      client,
+      model,
+      options,
+      collector,
+      signal,
+      onWindow: (window: Window, number: number) => events.window(window, number),
+    };
     const makeParts = (): LoadParts => ({
       transport: open,
       source: makeSource(model, data, options, memory, random),

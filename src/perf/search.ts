@@ -27,7 +27,8 @@ export async function search(
   };
   const { start, end, step } = levels;
   if (!binary) {
-    for (let level = start; level <= end || end === 0; level += step) if (!(await within(level))) break;
+    const last = end === 0 ? Number.POSITIVE_INFINITY : end;
+    for (let level = start; level <= last; level += step) if (!(await within(level))) break;
     return results;
   }
   let [low, high] = [start, end];
