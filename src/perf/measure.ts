@@ -65,6 +65,9 @@ export interface MeasureContext {
 /** How many windows in a row must agree. */
 const STABLE_WINDOWS = 3;
 
+/** A window by count lasts this long at least, as perf_analyzer's do: 50 requests may be over in a millisecond. */
+const SHORTEST_COUNT_MS = 1000;
+
 /** How long a window may wait for its requests, as a multiple of its interval. */
 const LONGEST_WINDOW = 100;
 
@@ -130,8 +133,9 @@ async function takeWindow(load: Load, { options, signal }: MeasureContext): Prom
   const wanted = measuring.kind === 'duration' ? 0 : measuring.requests;
   const longest = measuring.kind === 'count' ? Number.POSITIVE_INFINITY : measuring.intervalMs * LONGEST_WINDOW;
   if (measuring.kind !== 'count' && (measuring.kind === 'duration' || measuring.requests === 0)) {
-    await sleep(measuring.intervalMs, undefined, { signal }).catch(() => undefined);
+    await pause(measuring.intervalMs, signal);
   } else {
+    if (measuring.kind === 'windows') await pause(SHORTEST_COUNT_MS, signal);
     const enough = (): boolean => recorder.succeeded + recorder.failed >= wanted;
     const expired = new AbortController();
     const timer = Number.isFinite(longest) ? setTimeout(() => expired.abort(), longest) : undefined;
@@ -151,6 +155,11 @@ async function takeWindow(load: Load, { options, signal }: MeasureContext): Prom
     throughput: (recorder.succeeded * options.batchSize) / seconds,
     latency: latencyOf(recorder, options.percentile),
   };
+}
+
+/** Waits, unless the run is interrupted. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
 }
 
 /** The average latency or a percentile of it, in nanoseconds. */
