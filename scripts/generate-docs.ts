@@ -6,6 +6,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DescEnum, DescField, DescMessage } from '@bufbuild/protobuf';
+import type { FlagSpec } from '../src/cli/flags.ts';
+import { PERF_FLAGS, REFUSED_PERF_FLAGS } from '../src/cli/perf-flag-specs.ts';
 import { SERVE_FLAGS } from '../src/cli/serve-flags.ts';
 import { INERT_FLAGS, REFUSED_FLAGS } from '../src/cli/unsupported-flags.ts';
 import { ModelConfigSchema } from '../src/protocol/index.ts';
@@ -34,23 +36,35 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
   return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
 
-function flags(): string {
-  const groups = [...new Set(SERVE_FLAGS.map((flag) => flag.group))];
+function flagTables(specs: readonly FlagSpec[]): string {
+  const groups = [...new Set(specs.map((flag) => flag.group))];
   const sections = groups.map((group) => {
-    const rows = SERVE_FLAGS.filter((flag) => flag.group === group).map((flag) => [
-      `\`--${flag.name}\`${flag.aliases ? ` (also \`--${flag.aliases.join('`, `--')}\`)` : ''}`,
-      flag.choices ? flag.choices.join(', ') : flag.kind,
-      flag.defaultText,
-      flag.help,
-    ]);
+    const rows = specs
+      .filter((flag) => flag.group === group)
+      .map((flag) => [
+        `\`--${flag.name}\`${flag.short ? `, \`-${flag.short}\`` : ''}${flag.aliases ? ` (also \`--${flag.aliases.join('`, `--')}\`)` : ''}`,
+        flag.choices ? flag.choices.join(', ') : flag.kind,
+        flag.defaultText,
+        flag.help,
+      ]);
     return `## ${group}\n\n${table(['flag', 'value', 'default', 'meaning'], rows)}`;
   });
-  const reasons = (entries: Readonly<Record<string, string>>): string =>
-    table(
-      ['flag', 'why'],
-      Object.entries(entries).map(([name, reason]) => [`\`--${name}\``, reason]),
-    );
-  return `# Flags of \`goodput serve\`\n\n${NOTICE}\n\n${sections.join('\n\n')}\n\n## Refused by name\n\nThese tritonserver flags cannot be honoured; giving one stops the start with the reason.\n\n${reasons(REFUSED_FLAGS)}\n\n## Without effect\n\nThese tritonserver flags tune parts that Goodput does not have. They are taken, and a warning says so.\n\n${reasons(INERT_FLAGS)}\n`;
+  return sections.join('\n\n');
+}
+
+function reasons(entries: Readonly<Record<string, string>>): string {
+  return table(
+    ['flag', 'why'],
+    Object.entries(entries).map(([name, reason]) => [`\`--${name}\``, reason]),
+  );
+}
+
+function perfFlags(): string {
+  return `# Flags of \`goodput perf\`\n\n${NOTICE}\n\nThe same under the name \`perf_analyzer\`. A bare \`-d\` is its old switch; with a number it is \`--duration\`.\n\n${flagTables(PERF_FLAGS)}\n\n## Refused by name\n\nThese perf_analyzer flags cannot be honoured.\n\n${reasons(REFUSED_PERF_FLAGS)}\n`;
+}
+
+function flags(): string {
+  return `# Flags of \`goodput serve\`\n\n${NOTICE}\n\n${flagTables(SERVE_FLAGS)}\n\n## Refused by name\n\nThese tritonserver flags cannot be honoured; giving one stops the start with the reason.\n\n${reasons(REFUSED_FLAGS)}\n\n## Without effect\n\nThese tritonserver flags tune parts that Goodput does not have. They are taken, and a warning says so.\n\n${reasons(INERT_FLAGS)}\n`;
 }
 
 function metrics(): string {
@@ -247,6 +261,7 @@ function typeName(field: DescField): string {
 
 const FILES: Readonly<Record<string, () => string>> = {
   'flags.md': flags,
+  'perf-flags.md': perfFlags,
   'configuration.md': configuration,
   'metrics.md': metrics,
   'endpoints.md': endpoints,

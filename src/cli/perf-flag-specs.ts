@@ -536,6 +536,20 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
     help: 'Write the times of all requests as JSON.',
   },
   {
+    name: 'report',
+    kind: 'string',
+    defaultText: 'none',
+    group: OUTPUT,
+    help: "Write an HTML page with plots that needs nothing else. Goodput's own.",
+  },
+  {
+    name: 'save',
+    kind: 'string',
+    defaultText: 'none',
+    group: OUTPUT,
+    help: "Write the run as JSON, for goodput perf compare A B. Goodput's own.",
+  },
+  {
     name: 'collect-metrics',
     kind: 'switch',
     defaultText: 'off',

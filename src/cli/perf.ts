@@ -1,23 +1,28 @@
-import { createWriteStream, writeFileSync } from 'node:fs';
+import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorMessage } from '../core/index.ts';
 import { KserveGrpcClient, KserveHttpClient } from '../client/index.ts';
 import {
+  comparisonText,
   csvReport,
+  htmlReport,
+  LiveView,
   levelText,
   type LevelResult,
   levelTitle,
+  parseSavedRun,
   PerfError,
   type PerfOptions,
   type PerfRun,
   profileExport,
   runPerf,
+  saveRun,
   settingsText,
   summaryText,
   windowText,
 } from '../perf/index.ts';
-import { type FlagValues, formatFlags, parseFlags } from './flags.ts';
+import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
 import { PERF_FLAGS, REFUSED_PERF_FLAGS } from './perf-flag-specs.ts';
 import { perfOptions } from './perf-options.ts';
 import { packageVersion } from './version.ts';
@@ -27,6 +32,7 @@ const EXIT = { success: 0, failures: 1, unstable: 2, error: 99 } as const;
 
 /** `goodput perf`, and `perf_analyzer`. */
 export async function perfCommand(argv: readonly string[]): Promise<number> {
+  if (argv[0] === 'compare') return compareCommand(argv.slice(1));
   if (argv.includes('--help') || argv.includes('-h')) {
     print(
       `Usage: goodput perf -m MODEL [flags]\n\nMeasures a model on a KServe v2 server.\n\n${formatFlags(PERF_FLAGS)}\n`,
@@ -54,6 +60,22 @@ export async function perfCommand(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** `goodput perf compare A B`. */
+function compareCommand(files: readonly string[]): number {
+  const [before, after] = files;
+  if (before === undefined || after === undefined || files.length > 2) {
+    throw new UsageError('usage: goodput perf compare A B, with two files of goodput perf --save');
+  }
+  try {
+    const [first, second] = [before, after].map((file) => parseSavedRun(readFileSync(file, 'utf8'), file));
+    if (first && second) print(comparisonText(first, second));
+    return EXIT.success;
+  } catch (error) {
+    process.stderr.write(`error: ${errorMessage(error)}\n`);
+    return EXIT.error;
+  }
+}
+
 /** A bare `-d` is perf_analyzer's old switch; with a number it is a duration. */
 function splitDuration(argv: readonly string[]): readonly string[] {
   return argv.map((word, index) => {
@@ -65,18 +87,27 @@ function splitDuration(argv: readonly string[]): readonly string[] {
 async function run(flags: FlagValues, options: PerfOptions, signal: AbortSignal): Promise<number> {
   const verbose = flags.boolean('verbose', false);
   const origin = BigInt(Math.round((Date.now() - performance.now()) * 1e6));
+  // Scripts read plain lines; people at a terminal see how it goes.
+  const live = process.stdout.isTTY && !verbose ? new LiveView(process.stdout, options) : undefined;
   const outcome = await runPerf(
     options,
     {
       began: () => print(settingsText(options)),
-      level: (level) => print(levelTitle(options.mode, level)),
+      level(level) {
+        print(levelTitle(options.mode, level));
+        live?.begin();
+      },
+      windowBegins: (recorder, number) => live?.windowBegins(recorder, number),
       window(window, number) {
         if (verbose) print(windowText(window, number, options));
       },
-      result: (result, model) => print(levelText(result, model, options, verbose)),
+      result(result, model) {
+        live?.end();
+        print(levelText(result, model, options, verbose));
+      },
     },
     signal,
-  );
+  ).finally(() => live?.end());
   print(summaryText(outcome.results, options));
   await writeFiles(flags, options, outcome, origin);
   return exitCode(outcome.results);
@@ -92,6 +123,10 @@ async function writeFiles(
   const exported = flags.optional('profile-export-file');
   try {
     if (csv !== undefined) writeFileSync(csv, csvReport(results, model, options, flags.boolean('verbose-csv', false)));
+    const saved = saveRun(results, options, new Date());
+    const [report, save] = [flags.optional('report'), flags.optional('save')];
+    if (report !== undefined) writeFileSync(report, htmlReport(saved));
+    if (save !== undefined) writeFileSync(save, `${JSON.stringify(saved)}\n`);
     if (exported !== undefined) {
       await pipeline(
         Readable.from(profileExport(results, options, origin, packageVersion())),

@@ -13,3 +13,7 @@ export { PerfError } from './perf-error.ts';
 export { profileExport } from './profile-export.ts';
 export { levelText, type LevelResult, levelTitle, settingsText, summaryText, windowText } from './report.ts';
 export { type PerfRun, runPerf } from './run.ts';
+export { comparisonText } from './compare.ts';
+export { LiveView } from './live-view.ts';
+export { htmlReport } from './html-report.ts';
+export { parseSavedRun, saveRun } from './saved-run.ts';

@@ -57,6 +57,8 @@ export interface MeasureContext {
   readonly model: ModelInfo;
   readonly options: PerfOptions;
   readonly collector: MetricsCollector | undefined;
+  /** Told of each window as it begins. */
+  readonly onWindowStart: (recorder: Recorder, number: number) => void;
   /** Told of each window as it ends. */
   readonly onWindow: (window: Window, number: number) => void;
   readonly signal: AbortSignal;
@@ -88,7 +90,7 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   let stability: Stability = { kind: 'not judged' };
   let total = 0;
   for (let number = 1; ; number++) {
-    const window = await takeWindow(load, context);
+    const window = await takeWindow(load, number, context);
     snapshots.push(await takeSnapshot(client, model));
     windows.push(window);
     total += window.seconds;
@@ -125,10 +127,15 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   };
 }
 
-async function takeWindow(load: Load, { options, signal }: MeasureContext): Promise<Window> {
+async function takeWindow(
+  load: Load,
+  number: number,
+  { options, signal, onWindowStart }: MeasureContext,
+): Promise<Window> {
   const { measuring } = options;
   const recorder = new Recorder(options.exportRequests);
   load.recorder = recorder;
+  onWindowStart(recorder, number);
   const started = performance.now();
   const wanted = measuring.kind === 'duration' ? 0 : measuring.requests;
   const longest = measuring.kind === 'count' ? Number.POSITIVE_INFINITY : measuring.intervalMs * LONGEST_WINDOW;

@@ -22,6 +22,8 @@ export interface PerfEvents {
   /** The server and the inputs are there. */
   began(model: ModelInfo): void;
   level(level: number): void;
+  /** A window begins; what ends in it goes into the recorder. */
+  windowBegins(recorder: Recorder, number: number): void;
   window(window: Window, number: number): void;
   result(result: LevelResult, model: ModelInfo): void;
 }
@@ -60,6 +62,7 @@ export async function runPerf(options: PerfOptions, events: PerfEvents, signal: 
       options,
       collector,
       signal,
+      onWindowStart: (recorder: Recorder, number: number) => events.windowBegins(recorder, number),
       onWindow: (window: Window, number: number) => events.window(window, number),
     };
     const makeParts = (): LoadParts => ({

@@ -283,6 +283,22 @@ describe('goodput perf', () => {
     }
   });
 
+  test('saves runs and compares them, and writes a page with plots', async () => {
+    const [first, second, page] = ['a.json', 'b.json', 'report.html'].map((name) => join(folder, name));
+    assert.ok(first && second && page);
+    for (const file of [first, second]) {
+      const { status } = await perf('-m', 'simple', '-u', server.http, ...QUICK, '--save', file, '--report', page);
+      assert.equal(status, 0);
+    }
+    const { status, output } = await perf('compare', first, second);
+    assert.equal(status, 0);
+    assert.match(output, /Concurrency 1\n {2}throughput .* infer\/sec .* % {2}(not )?significant \(/);
+    assert.match(readFileSync(page, 'utf8'), /^<!doctype html>[^]*simple: concurrency 1/);
+    const wrong = await perf('compare', first, page);
+    assert.equal(wrong.status, 99);
+    assert.match(wrong.errors, /report.html' is no saved run/);
+  });
+
   test('compares answers with the validation data', async () => {
     const good = join(folder, 'good.json');
     const bad = join(folder, 'bad.json');
