@@ -26,6 +26,13 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
     help: 'The version of the model.',
   },
   {
+    name: 'bls-composing-models',
+    kind: 'string',
+    defaultText: 'none',
+    group: SERVER,
+    help: 'MODEL or MODEL:VERSION, with commas between: models that a BLS model asks, whose times are reported too.',
+  },
+  {
     name: 'url',
     short: 'u',
     aliases: ['triton-http-endpoint', 'triton-grpc-endpoint'],
@@ -442,6 +449,20 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
     help: 'zero, random (integers from 0 to 127), a folder with a file for each input, or JSON files of requests and streams.',
   },
   {
+    name: 'record',
+    kind: 'string',
+    defaultText: 'none',
+    group: DATA,
+    help: "Do not measure: stand in front of the HTTP server of -u until Ctrl-C, and write the inferences that pass into a file, to be replayed by --input-data. Goodput's own.",
+  },
+  {
+    name: 'listen',
+    kind: 'string',
+    defaultText: '127.0.0.1:8010',
+    group: DATA,
+    help: "Where --record listens. Goodput's own.",
+  },
+  {
     name: 'zero-data',
     short: 'z',
     kind: 'switch',
@@ -585,7 +606,6 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
 export const REFUSED_PERF_FLAGS: Readonly<Record<string, string>> = {
   'model-signature-name': 'it belongs to --service-kind tfserving',
   endpoint: 'it belongs to --service-kind openai, which is not part of goodput yet',
-  'bls-composing-models': 'composing models are found for ensembles only so far',
   'triton-server-directory': 'it belongs to --service-kind triton_c_api: there is no server within goodput perf',
   'model-repository': 'it belongs to --service-kind triton_c_api: there is no server within goodput perf',
   'ssl-https-client-certificate-type': 'certificates are PEM',

@@ -4,12 +4,14 @@ import { type ClientTls, type Endpoint, parseEndpoint } from '../client/index.ts
 import type { ParameterValue } from '../protocol/index.ts';
 import {
   type InputSource,
+  isRecording,
   type LoadMode,
   type Measuring,
   type PerfOptions,
   PROTOCOLS,
   type Protocol,
   type Range,
+  readRecording,
 } from '../perf/index.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 
@@ -18,7 +20,9 @@ export function perfOptions(flags: FlagValues): PerfOptions {
   const protocol = protocolOf(flags.string('protocol', 'http'));
   checkService(flags);
   const [model, version] = modelOf(flags);
-  const mode = modeOf(flags);
+  const inputs = inputsOf(flags);
+  const recording = inputs.kind === 'recording' ? readInputs(inputs.path, model) : undefined;
+  const mode = modeOf(flags, recording);
   const metrics = metricsUrl(flags.string('metrics-url', 'localhost:8002/metrics'));
   const collect = flags.boolean('collect-metrics', false);
   const streaming = flags.boolean('streaming', false);
@@ -42,11 +46,11 @@ export function perfOptions(flags: FlagValues): PerfOptions {
     mode,
     binarySearch: flags.boolean('binary-search', false),
     latencyLimitMs: limit,
-    measuring: measuringOf(flags, mode),
+    measuring: measuringOf(flags, mode, recording),
     percentile: percentile < 0 ? undefined : percentile,
     warmupRequests: flags.number('warmup-request-count', 0),
     batchSize: flags.number('batch-size', 1),
-    inputs: inputsOf(flags),
+    inputs,
     shapes: new Map(flags.all('shape').map(parseShape)),
     stringLength: flags.number('string-length', 128),
     stringData: flags.optional('string-data'),
@@ -68,6 +72,11 @@ export function perfOptions(flags: FlagValues): PerfOptions {
     metricsEndpoint: collect ? metrics.endpoint : undefined,
     metricsPath: metrics.path,
     metricsIntervalMs: flags.number('metrics-interval', 1000),
+    composing: flags
+      .string('bls-composing-models', '')
+      .split(',')
+      .filter((text) => text !== '')
+      .map(parseComposing),
     exportRequests: flags.has('profile-export-file'),
   };
 }
@@ -88,6 +97,16 @@ function checkService(flags: FlagValues): void {
     );
 }
 
+type Recording = ReturnType<typeof readRecording>;
+
+function readInputs(path: string, model: string): Recording {
+  try {
+    return readRecording(path, model);
+  } catch (error) {
+    throw new UsageError(`--input-data: ${errorMessage(error)}`);
+  }
+}
+
 function modelOf(flags: FlagValues): readonly [name: string, version: string] {
   const name = flags.optional('model-name');
   if (name === undefined || name === '') throw new UsageError('-m MODEL is required: the model to load');
@@ -104,7 +123,7 @@ function compressionOf(flags: FlagValues, protocol: Protocol): PerfOptions['comp
 function endpointOf(flags: FlagValues, protocol: Protocol): Endpoint {
   const url = flags.string('url', protocol === 'http' ? 'localhost:8000' : 'localhost:8001');
   const tls = protocol === 'grpc' ? grpcTls(flags) : url.startsWith('https://') ? httpsTls(flags) : undefined;
-  return parse(url, protocol === 'http' ? 8000 : 8001, tls);
+  return serverAddress(url, protocol === 'http' ? 8000 : 8001, tls);
 }
 
 function grpcTls(flags: FlagValues): ClientTls | undefined {
@@ -141,7 +160,8 @@ function readFile(flag: string, path: string): Buffer {
   }
 }
 
-function parse(url: string, port: number, tls: ClientTls | undefined): Endpoint {
+/** A server's address, as a flag gives it. */
+export function serverAddress(url: string, port: number, tls?: ClientTls): Endpoint {
   try {
     return parseEndpoint(url, port, tls);
   } catch (error) {
@@ -151,13 +171,20 @@ function parse(url: string, port: number, tls: ClientTls | undefined): Endpoint 
 
 function metricsUrl(url: string): { readonly endpoint: Endpoint; readonly path: string } {
   const [, address = '', path = ''] = /^((?:[a-z]+:\/\/)?[^/]+)(\/.*)?$/.exec(url) ?? [];
-  return { endpoint: parse(address === '' ? url : address, 8002, undefined), path: path === '' ? '/metrics' : path };
+  return { endpoint: serverAddress(address === '' ? url : address, 8002), path: path === '' ? '/metrics' : path };
 }
 
 function parseHeader(text: string): readonly [string, string] {
   const colon = text.indexOf(':');
   if (colon <= 0 || /[\r\n]/.test(text)) throw new UsageError(`-H must be NAME:VALUE, got '${text}'`);
   return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
+}
+
+function parseComposing(text: string): PerfOptions['composing'][number] {
+  const [, name = '', version = ''] = /^([^:]+)(?::(\d+))?$/.exec(text.trim()) ?? [];
+  if (name === '')
+    throw new UsageError(`--bls-composing-models must be MODEL or MODEL:VERSION, with commas between, got '${text}'`);
+  return { name, version };
 }
 
 function parseShape(text: string): readonly [string, readonly number[]] {
@@ -208,12 +235,15 @@ function inputsOf(flags: FlagValues): InputSource {
   const given = [...flags.all('input-data'), ...flags.all('data-directory')];
   if (flags.boolean('zero-data', false) || given.includes('zero')) return { kind: 'zero' };
   if (given.length === 0 || given.includes('random')) return { kind: 'random' };
+  const [first] = given;
+  if (given.length === 1 && first !== undefined && isRecording(first)) return { kind: 'recording', path: first };
   return { kind: 'files', paths: given };
 }
 
 const MODES = ['concurrency-range', 'request-rate-range', 'request-intervals', 'periodic-concurrency-range'] as const;
 
-function modeOf(flags: FlagValues): LoadMode {
+/** Recorded requests come at their own times unless there is another load for them. */
+function modeOf(flags: FlagValues, recording: Recording | undefined): LoadMode {
   const given = MODES.filter((name) => flags.has(name));
   if (given.length > 1) {
     throw new UsageError(
@@ -243,6 +273,7 @@ function modeOf(flags: FlagValues): LoadMode {
         levels: parseRange('concurrency-range', flags.string('concurrency-range', ''), true),
       };
     case undefined:
+      if (recording && !flags.has('max-concurrency')) return { kind: 'intervals', intervals: recording.intervals };
       return { kind: 'concurrency', levels: oldConcurrency(flags) };
     default:
       return given[0] satisfies never;
@@ -302,7 +333,7 @@ function checkSearch(mode: LoadMode, binary: boolean, limit: number): void {
   }
 }
 
-function measuringOf(flags: FlagValues, mode: LoadMode): Measuring {
+function measuringOf(flags: FlagValues, mode: LoadMode, recording: Recording | undefined): Measuring {
   const intervalMs = flags.number('measurement-interval', 5000);
   const count = flags.number('request-count', 0);
   const seconds = flags.has('duration') ? flags.number('duration', 0) : flags.number('duration-ms', 0) / 1000;
@@ -314,6 +345,7 @@ function measuringOf(flags: FlagValues, mode: LoadMode): Measuring {
     return { kind: 'count', requests: count };
   }
   if (seconds > 0) return { kind: 'duration', seconds, intervalMs: Math.min(intervalMs, seconds * 1000) };
+  if (recording && mode.kind === 'intervals') return { kind: 'count', requests: recording.steps.length };
   if (mode.kind === 'periodic') return { kind: 'duration', seconds: intervalMs / 1000, intervalMs };
   return {
     kind: 'windows',

@@ -19,12 +19,13 @@ import {
   runPerf,
   saveRun,
   settingsText,
+  startRecordProxy,
   summaryText,
   windowText,
 } from '../perf/index.ts';
 import { type FlagValues, formatFlags, parseFlags, UsageError } from './flags.ts';
 import { PERF_FLAGS, REFUSED_PERF_FLAGS } from './perf-flag-specs.ts';
-import { perfOptions } from './perf-options.ts';
+import { perfOptions, serverAddress } from './perf-options.ts';
 import { packageVersion } from './version.ts';
 
 /** Exit codes of perf_analyzer; 1 is ours, for a result that some requests are missing from. */
@@ -44,6 +45,8 @@ export async function perfCommand(argv: readonly string[]): Promise<number> {
     return EXIT.success;
   }
   const flags = parseFlags(splitDuration(argv), PERF_FLAGS, REFUSED_PERF_FLAGS);
+  const recording = flags.optional('record');
+  if (recording !== undefined) return record(flags, recording);
   const options = perfOptions(flags);
   const interrupted = new AbortController();
   const stop = (): void => interrupted.abort();
@@ -57,6 +60,29 @@ export async function perfCommand(argv: readonly string[]): Promise<number> {
     return EXIT.error;
   } finally {
     process.off('SIGINT', stop);
+  }
+}
+
+/** `goodput perf --record FILE`. */
+async function record(flags: FlagValues, file: string): Promise<number> {
+  const target = serverAddress(flags.string('url', 'localhost:8000'), 8000);
+  const listenAt = serverAddress(flags.string('listen', '127.0.0.1:8010'), 8010);
+  try {
+    const proxy = await startRecordProxy(listenAt, target, file);
+    print(
+      `Recording into ${file}: clients of ${target.host}:${target.port} go to ${listenAt.host}:${proxy.port} now. Ctrl-C ends it.\n`,
+    );
+    await new Promise<void>((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve());
+    });
+    await proxy.close();
+    const { recorded, passed } = proxy.counts;
+    print(`Recorded ${recorded} requests${passed > 0 ? `; ${passed} passed that cannot be replayed` : ''}.\n`);
+    print(`Replay them: goodput perf -m MODEL --input-data ${file}\n`);
+    return EXIT.success;
+  } catch (error) {
+    process.stderr.write(`error: cannot record: ${errorMessage(error)}\n`);
+    return EXIT.error;
   }
 }
 

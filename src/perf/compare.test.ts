@@ -28,6 +28,7 @@ function run(throughputs: readonly number[], change: Partial<SavedRun> = {}, lev
         seconds: 3,
         requests: 3000,
         failed: 0,
+        good: 3000,
         average: 1e6 / throughput,
         standardDeviation: 1,
         percentiles: [1, 50, 90, 95, 99, 99.9, 100].map((percent) => [percent, percent * 10]),

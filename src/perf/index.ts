@@ -15,5 +15,7 @@ export { levelText, type LevelResult, levelTitle, settingsText, summaryText, win
 export { type PerfRun, runPerf } from './run.ts';
 export { comparisonText } from './compare.ts';
 export { LiveView } from './live-view.ts';
+export { startRecordProxy } from './record-proxy.ts';
+export { isRecording, readRecording } from './recording.ts';
 export { htmlReport } from './html-report.ts';
 export { parseSavedRun, saveRun } from './saved-run.ts';

@@ -4,6 +4,7 @@ import type { ModelInfo, ModelInput } from './model-info.ts';
 import type { PerfOptions } from './options.ts';
 import { PerfError } from './perf-error.ts';
 import type { Random } from './random.ts';
+import { readRecording } from './recording.ts';
 
 /** One input's value for a request of one row, or an expected output's. */
 export interface StepTensor {
@@ -18,6 +19,8 @@ export interface StepTensor {
 export interface DataStep {
   readonly inputs: readonly StepTensor[];
   readonly expected: ReadonlyMap<string, Uint8Array>;
+  /** It is a recorded request: its tensors have their batch dimension already. */
+  readonly whole?: boolean;
 }
 
 /** Streams of steps: a sequence takes one stream; other requests take the steps of all of them in turn. */
@@ -37,6 +40,9 @@ const NOTHING: ReadonlyMap<string, Uint8Array> = new Map();
  */
 export function loadInputs(model: ModelInfo, options: DataOptions, random: Random): DataSet {
   checkShapes(model, options);
+  if (options.inputs.kind === 'recording') {
+    return { streams: [readRecording(options.inputs.path, model.name).steps], given: true };
+  }
   if (options.inputs.kind === 'files') return readFileInputs(model, options.inputs.paths, options.shapes);
   const zero = options.inputs.kind === 'zero';
   const inputs = model.inputs

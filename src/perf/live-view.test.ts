@@ -24,6 +24,7 @@ test('the live view fits its terminal, and leaves nothing behind', async () => {
       responses: 1,
       responseTimes: [],
       sequenceId: undefined,
+      tensors: undefined,
     });
   }
   await sleep(700);

@@ -53,7 +53,7 @@ function reply(sink: ReplySink): void {
 
 function parts(transport: InferTransport, source?: SequenceSource): LoadParts {
   const plain = { next: () => ({ parts: [BODY], steps: [], sequence: undefined }) };
-  return { transport, source: source ?? plain, clock: systemClock, keepTimes: true, validate: undefined };
+  return { transport, source: source ?? plain, clock: systemClock, keep: true, validate: undefined };
 }
 
 describe('a load by concurrency', () => {

@@ -11,8 +11,8 @@ export interface LoadParts {
   readonly transport: InferTransport;
   readonly source: RequestSource;
   readonly clock: Clock;
-  /** Keeps the time of each response. */
-  readonly keepTimes: boolean;
+  /** Keeps each response and when it came. */
+  readonly keep: boolean;
   /** Looks at a response; what it returns is what is wrong with it. */
   readonly validate: ((request: NextRequest, body: Buffer) => ClientError | undefined) | undefined;
 }
@@ -49,7 +49,7 @@ export abstract class Load {
   private readonly busy = new Set<number>();
 
   protected send(slot: number, intended: number): void {
-    const { clock, transport, source, keepTimes, validate } = this.parts;
+    const { clock, transport, source, keep, validate } = this.parts;
     const request = source.next(slot);
     this.outstanding++;
     this.busy.add(slot);
@@ -57,6 +57,7 @@ export abstract class Load {
     let responses = 0;
     let wrong: ClientError | undefined;
     const times: number[] = [];
+    const bodies: Buffer[] = [];
     const sent = clock.now();
     let written = sent;
     const end = (error: ClientError | undefined): void => {
@@ -71,13 +72,17 @@ export abstract class Load {
         responses,
         responseTimes: times,
         sequenceId: request.sequence?.id,
+        tensors: keep ? { steps: request.steps, bodies } : undefined,
       });
     };
     transport.infer(slot, request.parts, {
       began: () => (began = clock.now()),
       response(body) {
         responses++;
-        if (keepTimes) times.push(clock.now());
+        if (keep) {
+          times.push(clock.now());
+          bodies.push(Buffer.from(body));
+        }
         if (validate) wrong ??= validate(request, body);
       },
       done: () => end(wrong),

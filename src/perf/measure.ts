@@ -133,7 +133,10 @@ async function takeWindow(
   { options, signal, onWindowStart }: MeasureContext,
 ): Promise<Window> {
   const { measuring } = options;
-  const recorder = new Recorder(options.exportRequests);
+  const recorder = new Recorder(
+    options.exportRequests,
+    options.latencyLimitMs > 0 ? options.latencyLimitMs * NANOS_PER_MILLI : undefined,
+  );
   load.recorder = recorder;
   onWindowStart(recorder, number);
   const started = performance.now();

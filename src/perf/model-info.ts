@@ -25,8 +25,16 @@ export interface ModelInfo {
   readonly composing: readonly { readonly name: string; readonly version: string }[];
 }
 
-/** Asks the server about a model. */
-export async function readModel(client: KserveClient, name: string, version: string): Promise<ModelInfo> {
+/**
+ * Asks the server about a model.
+ * @param asked models that it is known to ask
+ */
+export async function readModel(
+  client: KserveClient,
+  name: string,
+  version: string,
+  asked: ModelInfo['composing'],
+): Promise<ModelInfo> {
   const metadata = await client.modelMetadata(name, version).catch((error: unknown) => {
     throw new PerfError(`failed to get model metadata: ${messageOf(error)}`);
   });
@@ -51,7 +59,7 @@ export async function readModel(client: KserveClient, name: string, version: str
     scheduler: schedulerOf(config),
     decoupled: config.modelTransactionPolicy?.decoupled ?? false,
     responseCache: config.responseCache?.enable ?? false,
-    composing: await composingModels(client, config, new Set([name])),
+    composing: [...(await composingModels(client, config, new Set([name]))), ...asked],
   };
 }
 

@@ -42,7 +42,9 @@ export type Protocol = (typeof PROTOCOLS)[number];
 export type InputSource =
   | { readonly kind: 'zero' }
   | { readonly kind: 'random' }
-  | { readonly kind: 'files'; readonly paths: readonly string[] };
+  | { readonly kind: 'files'; readonly paths: readonly string[] }
+  /** Requests that `--record` wrote down. */
+  | { readonly kind: 'recording'; readonly path: string };
 
 export interface SequenceOptions {
   readonly length: number;
@@ -89,5 +91,7 @@ export interface PerfOptions {
   readonly metricsEndpoint: Endpoint | undefined;
   readonly metricsPath: string;
   readonly metricsIntervalMs: number;
+  /** Models that the model asks besides those of an ensemble's steps. */
+  readonly composing: readonly { readonly name: string; readonly version: string }[];
   readonly exportRequests: boolean;
 }

@@ -1,5 +1,6 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import type { ClientError } from '../client/index.ts';
+import type { DataStep } from './input-data.ts';
 
 /** One request that is over. Times are nanoseconds of the generator's clock. */
 export interface Completion {
@@ -16,6 +17,8 @@ export interface Completion {
   /** When each response came, if that is kept. */
   readonly responseTimes: readonly number[];
   readonly sequenceId: number | undefined;
+  /** What was sent and what came, if that is kept. */
+  readonly tensors: { readonly steps: readonly DataStep[]; readonly bodies: readonly Buffer[] } | undefined;
 }
 
 /** Latencies, in nanoseconds. */
@@ -74,12 +77,20 @@ export class Recorder {
   readonly completions: Completion[] | undefined;
   failed = 0;
   late = 0;
+  /** Successful requests that took no longer than the limit. */
+  good = 0;
   responses = 0;
   sendNs = 0;
   receiveNs = 0;
 
-  /** @param keep keeps every request, for the export of the profile */
-  constructor(keep: boolean) {
+  private readonly limitNs: number;
+
+  /**
+   * @param keep keeps every request, for the export of the profile
+   * @param limitNs latency that a good request stays within
+   */
+  constructor(keep: boolean, limitNs = Number.POSITIVE_INFINITY) {
+    this.limitNs = limitNs;
     this.completions = keep ? [] : undefined;
   }
 
@@ -98,6 +109,7 @@ export class Recorder {
       return;
     }
     this.latency.record(end - intended);
+    if (end - intended <= this.limitNs) this.good++;
     this.service.record(end - sent);
     this.responses += completion.responses;
     this.sendNs += written - sent;
@@ -112,6 +124,7 @@ export class Recorder {
     if (other.completions) this.completions?.push(...other.completions);
     this.failed += other.failed;
     this.late += other.late;
+    this.good += other.good;
     this.responses += other.responses;
     this.sendNs += other.sendNs;
     this.receiveNs += other.receiveNs;

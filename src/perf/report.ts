@@ -115,7 +115,7 @@ export function levelText(
 function clientText(
   { recorder, throughput, stability, delivery, seconds }: Measurement,
   model: ModelInfo,
-  { percentile, protocol, batchSize, mode }: PerfOptions,
+  { percentile, protocol, batchSize, mode, latencyLimitMs }: PerfOptions,
   verbose: boolean,
 ): string {
   const { latency, service } = recorder;
@@ -125,6 +125,13 @@ function clientText(
     lines.push(`    Response Throughput: ${significant((recorder.responses * batchSize) / seconds)} infer/sec`);
   }
   lines.push(`    Throughput: ${significant(throughput)} infer/sec`);
+  if (latencyLimitMs > 0) {
+    const share = (recorder.good / Math.max(1, recorder.succeeded + recorder.failed)) * 100;
+    const goodput = significant((recorder.good * batchSize) / seconds);
+    lines.push(
+      `    Goodput: ${goodput} infer/sec (${share.toFixed(2)} % of the requests succeeded within ${latencyLimitMs} msec)`,
+    );
+  }
   if (percentile === undefined) {
     lines.push(
       `    Avg latency: ${micros(latency.average)} usec (standard deviation ${micros(latency.standardDeviation)} usec)`,

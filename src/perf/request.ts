@@ -49,6 +49,7 @@ interface BatchTensor extends StepTensor {
 function batchOf(steps: readonly DataStep[], model: ModelInfo): readonly BatchTensor[] {
   const [first] = steps;
   if (!first) return [];
+  if (first.whole) return first.inputs.map((input) => ({ ...input, step: first }));
   return first.inputs.map((input): BatchTensor => {
     if (model.maxBatchSize === 0) return { ...input, step: first };
     const rows = steps.map(({ inputs }) => inputs.find(({ name }) => name === input.name)?.data ?? input.data);

@@ -48,7 +48,7 @@ export async function runPerf(options: PerfOptions, events: PerfEvents, signal: 
   let memory: SharedTensors | undefined;
   let transport: InferTransport | undefined;
   try {
-    const model = await readModel(client, options.model, options.version);
+    const model = await readModel(client, options.model, options.version, options.composing);
     checkModel(model, options);
     const random = seededRandom(SEED);
     const data = loadInputs(model, options, random);
@@ -69,7 +69,7 @@ export async function runPerf(options: PerfOptions, events: PerfEvents, signal: 
       transport: open,
       source: makeSource(model, data, options, memory, random),
       clock: systemClock,
-      keepTimes: options.exportRequests,
+      keep: options.exportRequests,
       validate: createValidator(model, options),
     });
     await warmUp(makeParts, open, options);
@@ -168,7 +168,7 @@ function shownLevel(level: number, { mode }: PerfOptions): number {
   if (mode.kind === 'periodic') return mode.levels.end;
   if (mode.kind !== 'intervals') return level;
   const average = mode.intervals.reduce((sum, each) => sum + each, 0) / mode.intervals.length;
-  return Math.round(1e9 / average);
+  return average > 0 ? Math.round(1e9 / average) : mode.intervals.length;
 }
 
 async function makeLoad(

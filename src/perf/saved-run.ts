@@ -38,6 +38,8 @@ export interface SavedLevel {
   readonly seconds: number;
   readonly requests: number;
   readonly failed: number;
+  /** Requests that succeeded within the latency limit of the run, all that succeeded where there was none. */
+  readonly good: number;
   readonly average: number;
   readonly standardDeviation: number;
   readonly percentiles: readonly (readonly [percent: number, micros: number])[];
@@ -91,6 +93,7 @@ function saveLevel({ level, measurement }: LevelResult): SavedLevel {
     seconds: measurement.seconds,
     requests: recorder.succeeded,
     failed: recorder.failed,
+    good: recorder.good,
     average: latency.average / 1000,
     standardDeviation: latency.standardDeviation / 1000,
     percentiles: KEPT_PERCENTILES.map((percent) => [percent, latency.percentile(percent) / 1000]),

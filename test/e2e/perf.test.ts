@@ -234,10 +234,17 @@ describe('goodput perf', () => {
     assert.match(output, /Response Throughput: [\d.]+ infer\/sec/);
     const { experiments } = JSON.parse(readFileSync(exported, 'utf8')) as {
       readonly experiments: readonly {
-        readonly requests: readonly { readonly timestamp: number; readonly response_timestamps: readonly number[] }[];
+        readonly requests: readonly {
+          readonly timestamp: number;
+          readonly response_timestamps: readonly number[];
+          readonly request_inputs: unknown;
+          readonly response_outputs: unknown;
+        }[];
       }[];
     };
     assert.equal(experiments[0]?.requests.length, 20);
+    assert.deepEqual(experiments[0]?.requests[0]?.request_inputs, { IN: [1, 2, 3] });
+    assert.deepEqual(experiments[0]?.requests[0]?.response_outputs, [{ OUT: [1] }, { OUT: [2] }, { OUT: [3] }]);
     for (const { timestamp, response_timestamps: times } of experiments[0]?.requests ?? []) {
       assert.equal(times.length, 3);
       assert.ok((times[0] ?? 0) > timestamp);
@@ -281,6 +288,59 @@ describe('goodput perf', () => {
       assert.ok(numberAfter(output, 'Request count:') > 20, output);
       assert.doesNotMatch(output, /Failed/);
     }
+  });
+
+  test('records what passes in front of a server, and replays it at its own times', async (context) => {
+    const file = join(folder, 'recorded');
+    const proxy = spawn(process.execPath, [
+      MAIN,
+      'perf',
+      '--record',
+      file,
+      '-u',
+      server.http,
+      '--listen',
+      '127.0.0.1:0',
+    ]);
+    context.after(() => proxy.kill('SIGKILL'));
+    let said = '';
+    proxy.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    while (!said.includes('Ctrl-C')) await sleep(10);
+    const [, address = ''] = /go to (\S+) now/.exec(said) ?? [];
+    const sent = await perf(
+      '-m',
+      'simple',
+      '-u',
+      address,
+      '-b',
+      '2',
+      '--request-rate-range',
+      '50',
+      '--request-count',
+      '40',
+    );
+    assert.equal(sent.status, 0, sent.output + sent.errors);
+    const broken = await fetch(`http://${address}/v2/models/simple/infer`, { method: 'POST', body: '{' });
+    assert.match(await broken.text(), /failed to parse the request JSON/, 'the server answers what cannot be recorded');
+    const ended = new Promise((resolve) => proxy.once('close', resolve));
+    proxy.kill('SIGINT');
+    assert.equal(await ended, 0);
+    assert.match(said, /Recorded 40 requests; 1 passed that cannot be replayed/);
+
+    for (const protocol of ['http', 'grpc'] as const) {
+      const args = ['-i', protocol, '-u', server[protocol], '--input-data', file] as const;
+      const { status, output, errors } = await perf('-m', 'simple', ...args);
+      assert.equal(status, 0, output + errors);
+      assert.equal(numberAfter(output, 'Request count:'), 40);
+      assert.equal(numberAfter(output, 'Inference count:'), 80, 'the requests have their batches');
+      const throughput = numberAfter(output, 'Throughput:');
+      assert.ok(throughput > 40 && throughput < 60, `at the rate at which it was recorded, not ${throughput}`);
+      const faster = await perf('-m', 'simple', ...args, '--concurrency-range', '4', '--request-count', '200');
+      assert.equal(numberAfter(faster.output, 'Request count:'), 200);
+    }
+    const other = await perf('-m', 'text', '-u', server.http, '--input-data', file);
+    assert.equal(other.status, 2);
+    assert.match(other.errors, /has no request for model 'text', only for simple/);
   });
 
   test('saves runs and compares them, and writes a page with plots', async () => {
@@ -361,6 +421,7 @@ describe('goodput perf', () => {
     assert.match(second.output, /Measuring for 0.4 sec\n[^]*Request concurrency: 10/);
     const legacy = await perf('-m', 'simple', '-d', '-c', '2', '-l', '1000', '-u', server.http, ...QUICK);
     assert.match(legacy.output, /Request concurrency: 1\n[^]*Request concurrency: 2\n/);
+    assert.match(legacy.output, /Goodput: [\d.]+ infer\/sec \(100.00 % of the requests succeeded within 1000 msec\)/);
   });
 
   test('says which window makes a measurement unstable, and how far the throughput is known', async () => {
