@@ -70,7 +70,8 @@ describe('the command', () => {
         /Wildcard model name '\*' must be the ONLY startup model if specified at all/,
       ],
       [['serve', '--model-repository=x', '--backend-config=y'], /--backend-config must be BACKEND,KEY=VALUE, got 'y'/],
-      [['perf_analyzer'], /perf_analyzer is not part of goodput/],
+      [['model-analyzer'], /model-analyzer is not part of goodput/],
+      [['perf_analyzer'], /-m MODEL is required/],
     ] as const) {
       const { status, stderr } = goodput(...args);
       assert.equal(status, 2, stderr);
@@ -174,7 +175,10 @@ test('goodput compat writes scripts that answer to the old names', () => {
       assert.equal(status, 0);
       assert.match(stdout, /--model-repository/);
     }
-    for (const name of ['perf_analyzer', 'model-analyzer', 'genai-perf']) {
+    const analyzer = spawnSync(join(folder, 'perf_analyzer'), ['--help'], { encoding: 'utf8' });
+    assert.equal(analyzer.status, 0);
+    assert.match(analyzer.stdout, /--concurrency-range/);
+    for (const name of ['model-analyzer', 'genai-perf']) {
       const { status, stderr } = spawnSync(join(folder, name), ['--help'], { encoding: 'utf8' });
       assert.equal(status, 2);
       assert.match(stderr, /is not part of goodput/);
