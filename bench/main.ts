@@ -5,7 +5,7 @@
  *   npm run bench -- --rounds=5 --seconds=4
  *   npm run bench -- --against=DIR            and against another checkout of Goodput
  *   npm run bench -- --http=HOST:PORT --grpc=HOST:PORT   and against any KServe v2 server that serves 'simple'
- *   npm run bench -- --only=simple,compute,large,many,ensemble,backends,llama
+ *   npm run bench -- --only=simple,compute,large,many,ensemble,backends,llama,perf
  *
  * `backends` beside another server wants a model `noop_python` there: `backends.ts` has its files.
  */
@@ -16,6 +16,7 @@ import { benchEnsemble } from './ensemble.ts';
 import { benchLarge } from './large.ts';
 import { benchMany } from './many-models.ts';
 import { benchLlama } from './llama.ts';
+import { benchPerf } from './perf.ts';
 import { benchSimple } from './simple.ts';
 
 const { values } = parseArgs({
@@ -53,6 +54,7 @@ const PARTS: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> 
   ensemble: benchEnsemble,
   backends: benchBackends,
   llama: benchLlama,
+  perf: benchPerf,
 };
 
 for (const name of values.only.split(',')) {
