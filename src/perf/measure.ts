@@ -9,14 +9,22 @@ import type { PerfOptions } from './options.ts';
 import { Recorder } from './recorder.ts';
 import { type ServerSnapshot, type ServerWindow, takeSnapshot, windowsBetween } from './server-window.ts';
 
-/** One window. */
+/** One window. Its requests are not kept, so that a long run takes no more memory than a short one. */
 export interface Window {
-  readonly recorder: Recorder;
   readonly seconds: number;
   /** Inferences a second. */
   readonly throughput: number;
   /** The latency that stability is judged by, in nanoseconds. */
   readonly latency: number;
+  /** Nanoseconds. */
+  readonly average: number;
+  readonly p99: number;
+  readonly sendDelayP99: number;
+  readonly succeeded: number;
+  readonly ended: number;
+  readonly late: number;
+  /** What failed, when something did. */
+  readonly failure: string | undefined;
 }
 
 /** Whether the windows agree with each other. */
@@ -83,31 +91,39 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   context.collector?.take();
   await context.collector?.sample();
   const windows: Window[] = [];
-  const snapshots: (ServerSnapshot | undefined)[] = [await takeSnapshot(client, model)];
+  const total = new Recorder(options.exportRequests);
+  // What a stable result is made of.
+  const recent: { readonly recorder: Recorder; readonly snapshot: ServerSnapshot | undefined }[] = [];
+  const started = await takeSnapshot(client, model);
+  let snapshot = started;
   begin();
   const before = performance.eventLoopUtilization();
   const scheduledBefore = load instanceof ScheduledLoad ? load.scheduled : 0;
   let stability: Stability = { kind: 'not judged' };
-  let total = 0;
+  let measured = 0;
   for (let number = 1; ; number++) {
-    const window = await takeWindow(load, number, context);
-    snapshots.push(await takeSnapshot(client, model));
+    const recorder = new Recorder(options.exportRequests, limitOf(options));
+    const window = await takeWindow(load, recorder, number, context);
+    recent.push({ recorder, snapshot });
+    if (recent.length > STABLE_WINDOWS) recent.shift();
+    total.add(recorder);
+    snapshot = await takeSnapshot(client, model);
     windows.push(window);
-    total += window.seconds;
+    measured += window.seconds;
     context.onWindow(window, number);
     stability = judge(windows, context);
     if (stability.kind === 'incomplete' || measuring.kind === 'count') break;
     if (measuring.kind === 'duration') {
-      if (total + measuring.intervalMs / 2000 >= measuring.seconds) break;
+      if (measured + measuring.intervalMs / 2000 >= measuring.seconds) break;
       continue;
     }
     if (stability.kind === 'stable') break;
     if (number >= measuring.maxTrials) break;
   }
-  const used = measuring.kind === 'windows' && stability.kind === 'stable' ? windows.slice(-STABLE_WINDOWS) : windows;
-  const first = snapshots[windows.length - used.length];
-  const recorder = new Recorder(options.exportRequests);
-  for (const each of used) recorder.add(each.recorder);
+  const stable = measuring.kind === 'windows' && stability.kind === 'stable';
+  const used = stable ? windows.slice(-STABLE_WINDOWS) : windows;
+  const first = stable ? recent[0]?.snapshot : started;
+  const recorder = stable ? merge(recent.map((each) => each.recorder)) : total;
   const seconds = used.reduce((sum, each) => sum + each.seconds, 0);
   const busy = performance.eventLoopUtilization(before).utilization;
   return {
@@ -116,7 +132,7 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
     throughput: (recorder.succeeded * options.batchSize) / seconds,
     latency: latencyOf(recorder, options.percentile),
     windows,
-    server: windowsBetween(first, snapshots.at(-1)),
+    server: windowsBetween(first, snapshot),
     stability,
     delivery:
       load instanceof ScheduledLoad
@@ -127,16 +143,23 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   };
 }
 
+function limitOf({ latencyLimitMs }: PerfOptions): number | undefined {
+  return latencyLimitMs > 0 ? latencyLimitMs * NANOS_PER_MILLI : undefined;
+}
+
+function merge(recorders: readonly Recorder[]): Recorder {
+  const merged = new Recorder(recorders.some(({ completions }) => completions !== undefined));
+  for (const each of recorders) merged.add(each);
+  return merged;
+}
+
 async function takeWindow(
   load: Load,
+  recorder: Recorder,
   number: number,
   { options, signal, onWindowStart }: MeasureContext,
 ): Promise<Window> {
   const { measuring } = options;
-  const recorder = new Recorder(
-    options.exportRequests,
-    options.latencyLimitMs > 0 ? options.latencyLimitMs * NANOS_PER_MILLI : undefined,
-  );
   load.recorder = recorder;
   onWindowStart(recorder, number);
   const started = performance.now();
@@ -160,10 +183,16 @@ async function takeWindow(
   const seconds = (performance.now() - started) / 1000;
   load.recorder = new Recorder(false);
   return {
-    recorder,
     seconds,
     throughput: (recorder.succeeded * options.batchSize) / seconds,
     latency: latencyOf(recorder, options.percentile),
+    average: recorder.latency.average,
+    p99: recorder.latency.percentile(99),
+    sendDelayP99: recorder.sendDelay.percentile(99),
+    succeeded: recorder.succeeded,
+    ended: recorder.succeeded + recorder.failed,
+    late: recorder.late,
+    failure: recorder.failures.keys().next().value,
   };
 }
 
@@ -181,8 +210,8 @@ function judge(windows: readonly Window[], { options, signal }: MeasureContext):
   const { measuring } = options;
   const last = windows.at(-1);
   if (signal.aborted) return { kind: 'incomplete', reason: 'it was interrupted' };
-  if (last && last.recorder.succeeded === 0) {
-    const [failure] = last.recorder.failures.keys();
+  if (last?.succeeded === 0) {
+    const { failure } = last;
     return {
       kind: 'incomplete',
       reason: failure
@@ -241,12 +270,11 @@ const MOST_HELD = 0.01;
 const BUSY = 0.9;
 
 function deliveryOf(load: ScheduledLoad, windows: readonly Window[], scheduled: number, busy: number): Delivery {
-  const late = windows.reduce((sum, { recorder }) => sum + recorder.late, 0);
-  const ended = windows.reduce((sum, { recorder }) => sum + recorder.succeeded + recorder.failed, 0);
+  const late = windows.reduce((sum, each) => sum + each.late, 0);
+  const ended = windows.reduce((sum, each) => sum + each.ended, 0);
   const heldBack = load.held > Math.max(1, scheduled * MOST_HELD);
   if (!heldBack && late <= Math.max(1, ended * MOST_LATE)) return { kind: 'delivered' };
-  const delay =
-    windows.reduce((most, { recorder }) => Math.max(most, recorder.sendDelay.percentile(99)), 0) / NANOS_PER_MILLI;
+  const delay = windows.reduce((most, each) => Math.max(most, each.sendDelayP99), 0) / NANOS_PER_MILLI;
   const share = `${((late / Math.max(1, ended)) * 100).toFixed(0)} % of the requests were sent more than 1 msec late, p99 ${delay.toFixed(1)} msec`;
   if (load.held > 0) {
     return {

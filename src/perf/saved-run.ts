@@ -102,8 +102,8 @@ function saveLevel({ level, measurement }: LevelResult): SavedLevel {
     windows: measurement.windows.map((window) => ({
       seconds: window.seconds,
       throughput: window.throughput,
-      average: window.recorder.latency.average / 1000,
-      p99: window.recorder.latency.percentile(99) / 1000,
+      average: window.average / 1000,
+      p99: window.p99 / 1000,
     })),
     remarks,
   };
