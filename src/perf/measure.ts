@@ -94,6 +94,7 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   const total = new Recorder(options.exportRequests);
   // What a stable result is made of.
   const recent: { readonly recorder: Recorder; readonly snapshot: ServerSnapshot | undefined }[] = [];
+  const spare: Recorder[] = [];
   const started = await takeSnapshot(client, model);
   let snapshot = started;
   begin();
@@ -102,10 +103,11 @@ export async function measure(load: Load, begin: () => void, context: MeasureCon
   let stability: Stability = { kind: 'not judged' };
   let measured = 0;
   for (let number = 1; ; number++) {
-    const recorder = new Recorder(options.exportRequests, limitOf(options));
+    const recorder = spare.pop() ?? new Recorder(options.exportRequests, limitOf(options));
     const window = await takeWindow(load, recorder, number, context);
     recent.push({ recorder, snapshot });
-    if (recent.length > STABLE_WINDOWS) recent.shift();
+    const oldest = recent.length > STABLE_WINDOWS ? recent.shift() : undefined;
+    if (oldest) spare.push(oldest.recorder.clear());
     total.add(recorder);
     snapshot = await takeSnapshot(client, model);
     windows.push(window);
@@ -181,7 +183,7 @@ async function takeWindow(
     load.onEnd = () => undefined;
   }
   const seconds = (performance.now() - started) / 1000;
-  load.recorder = new Recorder(false);
+  load.recorder = BETWEEN.clear();
   return {
     seconds,
     throughput: (recorder.succeeded * options.batchSize) / seconds,
@@ -195,6 +197,9 @@ async function takeWindow(
     failure: recorder.failures.keys().next().value,
   };
 }
+
+/** What ends between two windows is not looked at. */
+const BETWEEN = new Recorder(false);
 
 /** Waits, unless the run is interrupted. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
