@@ -10,7 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { KserveHttpClient, parseEndpoint } from '../../src/client/index.ts';
 import { accumulatorModel, addSubModel } from '../fixtures/onnx-builder.ts';
-import { startInProcess } from '../support/in-process-server.ts';
+import { makeCertificates } from '../support/certificates.ts';
+import { PLAIN_GRPC, startInProcess } from '../support/in-process-server.ts';
+import { missingTools } from '../support/missing-tools.ts';
 import { RunningServer } from '../support/running-server.ts';
 import { scriptedConfig } from '../support/scripted-backend.ts';
 import { TemporaryRepository } from '../support/temporary-repository.ts';
@@ -535,6 +537,44 @@ describe('goodput perf', () => {
     assert.match(output, /INCOMPLETE: no request of the last window succeeded \(connect: cannot connect/);
     assert.ok(numberAfter(output, 'Request count:') > 100, output);
     assert.equal(readFileSync(join(folder, 'partial.csv'), 'utf8').trim().split('\n').length, 2);
+  });
+
+  test('talks gRPC over TLS, with a certificate of its own', { skip: missingTools.includes('openssl') }, async () => {
+    makeCertificates(folder);
+    const at = (name: string): string => join(folder, name);
+    const tls = {
+      cert: readFileSync(at('server.crt')),
+      key: readFileSync(at('server.key')),
+      clientAuthorities: readFileSync(at('ca.crt')),
+    };
+    await using secure = await startInProcess(models.path, {}, { grpcOptions: { ...PLAIN_GRPC, tls } });
+    const url = secure.grpc.replace('127.0.0.1', 'localhost');
+    const args = [
+      '-m',
+      'simple',
+      '-i',
+      'grpc',
+      '-u',
+      url,
+      '--request-count',
+      '20',
+      '--ssl-grpc-use-ssl',
+      'true',
+      '--ssl-grpc-root-certifications-file',
+      at('ca.crt'),
+    ] as const;
+    const trusted = await perf(
+      ...args,
+      '--ssl-grpc-certificate-chain-file',
+      at('client.crt'),
+      '--ssl-grpc-private-key-file',
+      at('client.key'),
+    );
+    assert.equal(trusted.status, 0, trusted.output + trusted.errors);
+    assert.equal((await perf(...args)).status, 99, 'the server wants a certificate');
+    const unknown = await perf('-m', 'simple', '-i', 'grpc', '-u', url, '--ssl-grpc-use-ssl', 'true');
+    assert.equal(unknown.status, 99);
+    assert.match(unknown.errors, /cannot connect to localhost:\d+: .*certificate/);
   });
 
   test('sets what the server traces before the run', async () => {
