@@ -2,7 +2,7 @@ import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorMessage } from '../core/index.ts';
-import { KserveGrpcClient, KserveHttpClient } from '../client/index.ts';
+import { createKserveClient } from '../client/index.ts';
 import {
   comparisonText,
   csvReport,
@@ -182,8 +182,7 @@ async function applyTraceSettings(
     .filter((name) => flags.has(name))
     .map((name) => [name.replace('-', '_'), flags.all(name)] as const);
   if (settings.length === 0) return;
-  const client =
-    protocol === 'http' ? new KserveHttpClient(endpoint, headers) : new KserveGrpcClient(endpoint, headers);
+  const client = createKserveClient(protocol, endpoint, headers);
   try {
     await client.traceSettings(model, Object.fromEntries(settings));
   } catch (error) {

@@ -1,3 +1,4 @@
+export { createKserveClient } from './create-client.ts';
 export { ClientError } from './client-error.ts';
 export { type ClientTls, type Endpoint, parseEndpoint } from './endpoint.ts';
 export { GrpcAnswer, grpcHeaders } from './grpc-call.ts';

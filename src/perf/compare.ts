@@ -1,3 +1,4 @@
+import { meanOf, studentT } from './confidence.ts';
 import { percentileOf, type SavedLevel, type SavedRun, type SavedWindow } from './saved-run.ts';
 
 /** How two levels differ in one respect. */
@@ -16,12 +17,6 @@ export interface LevelComparison {
   readonly level: number;
   readonly differences: readonly Difference[];
 }
-
-/** Student's t for 95 % by degrees of freedom, from 1; beyond them it is that of the normal distribution. */
-const STUDENT_T = [
-  12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.1, 2.09, 2.09,
-];
-const NORMAL = 1.96;
 
 /** Compares the levels that two runs share. Windows are the samples: requests of one window are not independent. */
 export function compareRuns(before: SavedRun, after: SavedRun): readonly LevelComparison[] {
@@ -69,23 +64,17 @@ function differences(first: SavedLevel, second: SavedLevel): readonly Difference
 /** Welch's interval for the difference of two means, as shares of the first one. */
 export function welch(before: readonly number[], after: readonly number[]): readonly [number, number] | undefined {
   if (before.length < 2 || after.length < 2) return undefined;
-  const [first, second] = [momentsOf(before), momentsOf(after)];
+  const [first, second] = [meanOf(before), meanOf(after)];
   if (first.mean === 0) return undefined;
   const variance = first.ofMean + second.ofMean;
   const freedom =
     variance === 0
       ? 1
       : variance ** 2 / (first.ofMean ** 2 / (before.length - 1) + second.ofMean ** 2 / (after.length - 1));
-  const half = (STUDENT_T[Math.max(1, Math.floor(freedom)) - 1] ?? NORMAL) * Math.sqrt(variance);
+  const half = studentT(freedom) * Math.sqrt(variance);
   const difference = second.mean - first.mean;
   // Nothing falls by more than all of it.
   return [Math.max(-1, (difference - half) / first.mean), (difference + half) / first.mean];
-}
-
-function momentsOf(values: readonly number[]): { readonly mean: number; readonly ofMean: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  return { mean, ofMean: variance / values.length };
 }
 
 const percent = (share: number): string => `${share >= 0 ? '+' : ''}${(share * 100).toFixed(1)} %`;

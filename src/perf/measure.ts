@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { performance } from 'node:perf_hooks';
 import { NANOS_PER_MILLI } from '../core/index.ts';
 import type { KserveClient } from '../client/index.ts';
+import { meanOf, studentT } from './confidence.ts';
 import { ScheduledLoad, type Load } from './load.ts';
 import type { MetricsCollector, MetricValues } from './metrics-collector.ts';
 import type { ModelInfo } from './model-info.ts';
@@ -256,16 +257,11 @@ function disagreement(recent: readonly Window[], count: number, percent: number)
   return undefined;
 }
 
-/** Student's t for 95 % by degrees of freedom, from 1. */
-const STUDENT_T = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
-const NORMAL = 1.96;
-
 function confidenceInterval(windows: readonly Window[]): ConfidenceInterval {
   const values = windows.map(({ throughput }) => throughput);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   if (values.length < 2) return { low: 0, high: Number.POSITIVE_INFINITY };
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  const half = (STUDENT_T[values.length - 2] ?? NORMAL) * Math.sqrt(variance / values.length);
+  const { mean, ofMean } = meanOf(values);
+  const half = studentT(values.length - 1) * Math.sqrt(ofMean);
   return { low: Math.max(0, mean - half), high: mean + half };
 }
 

@@ -1,5 +1,5 @@
 import { systemClock } from '../core/index.ts';
-import { ClientError, KserveGrpcClient, KserveHttpClient, type KserveClient } from '../client/index.ts';
+import { ClientError, createKserveClient } from '../client/index.ts';
 import { type DataSet, loadInputs } from './input-data.ts';
 import { ConcurrencyLoad, type Load, type LoadParts, ScheduledLoad } from './load.ts';
 import { measure, type Window } from './measure.ts';
@@ -41,7 +41,7 @@ const SEED = 1;
  * @throws PerfError when nothing can be measured: no server, no such model, wrong inputs
  */
 export async function runPerf(options: PerfOptions, events: PerfEvents, signal: AbortSignal): Promise<PerfRun> {
-  const client = createClient(options);
+  const client = createKserveClient(options.protocol, options.endpoint, options.headers);
   const collector =
     options.metricsEndpoint &&
     new MetricsCollector(options.metricsEndpoint, options.metricsPath, options.metricsIntervalMs);
@@ -99,10 +99,6 @@ function nothingSucceeded(results: readonly LevelResult[]): PerfError {
   const failures = results.flatMap(({ measurement }) => [...measurement.recorder.failures]);
   const [kind = 'none ended in time', count = 0] = failures.toSorted((a, b) => b[1] - a[1])[0] ?? [];
   return new PerfError(`no request succeeded: ${kind}${count > 0 ? ` (${count} times)` : ''}`);
-}
-
-function createClient({ protocol, endpoint, headers }: PerfOptions): KserveClient {
-  return protocol === 'http' ? new KserveHttpClient(endpoint, headers) : new KserveGrpcClient(endpoint, headers);
 }
 
 function createTransport(

@@ -67,7 +67,7 @@ export class ConnectionWatch {
 
   private retire(): void {
     const { connection, limits } = this;
-    connection.drain();
+    connection.stop();
     if (limits.maxAgeGrace > 0) this.timers.push(setTimeout(() => connection.destroy(), limits.maxAgeGrace).unref());
   }
 }

@@ -104,7 +104,7 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   /** Tells the client to open no more streams, and ends the connection once those it has are answered. */
-  drain(): void {
+  stop(): void {
     if (this.phase.kind !== 'open') {
       if (this.phase.kind !== 'draining') this.socket.destroy();
       return;
@@ -198,7 +198,7 @@ export class Http2Connection implements FrameSink, StreamHost {
         return;
       case FrameType.GOAWAY:
         requireConnection('GOAWAY', stream);
-        this.drain();
+        this.stop();
         return;
       case FrameType.PUSH_PROMISE:
         throw new Http2Error(ErrorCode.PROTOCOL_ERROR, 'a client cannot send PUSH_PROMISE');

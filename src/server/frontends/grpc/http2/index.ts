@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { ConnectionSet } from '../../connection-set.ts';
 import { listen } from '../../listen.ts';
 import { Http2Connection } from './connection.ts';
 import type { ConnectionEvents } from './connection-events.ts';
@@ -31,18 +32,12 @@ export interface Http2Listener {
   close(): Promise<void>;
 }
 
-const TICK_MS = 1000;
-
-/** How long requests may go on once the server closes. */
-const CLOSE_MS = 2000;
-
 /** What is told of a connection, once there is one. */
 export type Watch = (connection: () => Http2Connection) => ConnectionEvents;
 
 /** Listens for HTTP/2 connections: over TLS by ALPN, otherwise with prior knowledge (RFC 9113, section 3). */
 export async function listenHttp2(watch: Watch, options: Http2ServerOptions): Promise<Http2Listener> {
-  const connections = new Set<Http2Connection>();
-  let drained: (() => void) | undefined;
+  const connections = new ConnectionSet<Http2Connection>();
   const accept = (socket: Socket): void => {
     const events = watch(() => connection);
     const connection: Http2Connection = new Http2Connection(socket, {
@@ -50,33 +45,13 @@ export async function listenHttp2(watch: Watch, options: Http2ServerOptions): Pr
       closed() {
         events.closed();
         connections.delete(connection);
-        if (connections.size === 0) drained?.();
       },
     });
     connections.add(connection);
   };
   const server = createListener(options.tls, accept);
   const port = await listen(server, options.host, options.port, options.reusePort);
-  // One timer for all of them.
-  const ticker = setInterval(() => {
-    for (const connection of connections) connection.tick();
-  }, TICK_MS);
-  ticker.unref();
-  return {
-    port,
-    async close() {
-      server.close();
-      // The server itself does not know of the connections any more.
-      const closed = new Promise<void>((resolve) => (drained = resolve));
-      for (const connection of connections) connection.drain();
-      const timer = setTimeout(() => {
-        for (const connection of connections) connection.destroy();
-      }, CLOSE_MS);
-      if (connections.size > 0) await closed;
-      clearTimeout(timer);
-      clearInterval(ticker);
-    },
-  };
+  return { port, close: () => connections.close(server) };
 }
 
 function createListener(tls: TlsOptions | undefined, accept: (socket: Socket) => void): Server {
